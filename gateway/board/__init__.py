@@ -1,0 +1,1 @@
+"""One board's owner: the worker thread, its command queue, its schema."""
