@@ -1,0 +1,180 @@
+"""Raw values of the wire and published ones: one rule for each type, in both directions.
+
+Published values carry the scale: raw 2150 with scale -2 is 21.5. Scaling is done on decimals, so that no step is lost
+to binary fractions. `publish(...)` of any raw value, given to `to_raw`, makes the same raw value again. Pure.
+"""
+
+import json
+import math
+from decimal import Context, Decimal
+
+from gateway.model import Argument, Channel, Value, ValueType
+from gateway.protocol.messages import RAW_LAYOUT
+
+_F32 = RAW_LAYOUT[ValueType.F32]
+_F32_DIGITS = 9  # significant decimal digits that tell any two f32 apart (IEEE 754)
+_EXACT = Context(prec=40)  # more digits than any number in range has, so scaling never rounds
+_LONGEST_SHOWN = 40  # characters of a refused value that an error repeats
+
+
+class Unfit(ValueError):
+    """A value that does not fit a channel or argument; the text is a sentence without its subject."""
+
+
+def raw_size(declared: Channel | Argument) -> int:
+    """How many bytes a value takes on the wire."""
+    if declared.type is ValueType.TEXT:
+        return int(declared.maximum)
+    return RAW_LAYOUT[declared.type].size
+
+
+def publish(value_type: ValueType, scale: int, *, raw: bytes) -> Value | None:
+    """The published form of one raw value of exactly its type's length. None where it stands for no value: NaN, an
+    infinity, a bool that is neither 0 nor 1, bytes that are no UTF-8."""
+    if value_type is ValueType.TEXT:
+        return _published_text(raw)
+    (number,) = RAW_LAYOUT[value_type].unpack(raw)
+    match value_type:
+        case ValueType.BOOL:
+            return bool(number) if number in (0, 1) else None
+        case ValueType.F32:
+            return shortest_f32(number) if math.isfinite(number) else None
+        case _:
+            return _scaled(number, scale)
+
+
+def publish_within(declared: Channel | Argument, raw: bytes) -> Value | None:
+    """As `publish`, and None outside the declared range as well: a value that can't be is not shown."""
+    value = publish(declared.type, declared.scale, raw=raw)
+    if value is None or isinstance(value, str):
+        return value
+    return value if _in_range(declared, value) else None
+
+
+def shortest_f32(number: float) -> float:
+    """The float with the fewest decimal digits that is the same f32: 21.3 for 21.299999237060547."""
+    raw = _F32.pack(number)
+    for digits in range(1, _F32_DIGITS):
+        candidate = float(f"{number:.{digits}g}")
+        try:
+            if _F32.pack(candidate) == raw:
+                return candidate
+        except OverflowError:  # rounded up past the largest f32
+            continue
+    return float(f"{number:.{_F32_DIGITS}g}")
+
+
+def to_raw(declared: Channel | Argument, value: object) -> bytes:
+    """The bytes for a value as JSON gave it. Raises Unfit for a wrong type, for anything out of range, and for a
+    number that the type can't represent; a bool is no number, and 1 is no bool."""
+    match declared.type:
+        case ValueType.BOOL:
+            return _bool_to_raw(value)
+        case ValueType.TEXT:
+            return _text_to_raw(declared, value)
+        case ValueType.F32:
+            return _F32.pack(_number(declared, value))
+        case _:
+            return _integer_to_raw(declared, value)
+
+
+def expected(declared: Channel | Argument) -> str:
+    """What would fit, for an error or a help text: `a number from 0 to 95.5 degC`."""
+    match declared.type:
+        case ValueType.BOOL:
+            return "true or false"
+        case ValueType.TEXT:
+            return f"a string of at most {declared.maximum} bytes"
+        case _:
+            return f"a number from {_range(declared)}"
+
+
+def shown(value: object) -> str:
+    """A refused value for an error message, bounded, without control characters."""
+    match value:
+        case bool() | float() | None:
+            return json.dumps(value)
+        case int():
+            # Printing an integer of thousands of digits is refused by Python itself.
+            return str(value) if abs(value) < 10**_LONGEST_SHOWN else "a number of more than 40 digits"
+        case str():
+            cut = value if len(value) <= _LONGEST_SHOWN else value[: _LONGEST_SHOWN - 3] + "..."
+            return json.dumps(cut)
+        case list():
+            return "a list"
+        case _:
+            return "an object"
+
+
+def _published_text(raw: bytes) -> str | None:
+    try:
+        return raw.split(b"\0", 1)[0].decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _scaled(number: int, scale: int) -> int | float:
+    if scale >= 0:
+        return int(number * 10**scale)
+    return float(Decimal(number).scaleb(scale, _EXACT))
+
+
+def _in_range(declared: Channel | Argument, value: float) -> bool:
+    """Compares published values: scaling keeps the order, so this is the same as comparing raw ones."""
+    assert not isinstance(declared.minimum, str), "limits are numbers"
+    assert not isinstance(declared.maximum, str), "limits are numbers"
+    return declared.minimum <= value <= declared.maximum
+
+
+def _range(declared: Channel | Argument) -> str:
+    return f"{declared.minimum} to {declared.maximum} {declared.unit}".rstrip()
+
+
+def _number(declared: Channel | Argument, value: object) -> int | float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or (isinstance(value, float) and math.isnan(value))
+    ):
+        raise Unfit(f"{shown(value)} is no number; {expected(declared)} is expected")
+    if not _in_range(declared, value):
+        raise Unfit(f"{shown(value)} is out of range, {_range(declared)}")
+    return value
+
+
+def _integer_to_raw(declared: Channel | Argument, value: object) -> bytes:
+    number = _number(declared, value)
+    steps = Decimal(str(number)).scaleb(-declared.scale, _EXACT)
+    if steps != int(steps):
+        raise Unfit(f"{shown(value)} {_between_steps(declared)}")
+    return RAW_LAYOUT[declared.type].pack(int(steps))
+
+
+def _between_steps(declared: Channel | Argument) -> str:
+    if declared.scale == 0:
+        return "is not a whole number"
+    if declared.scale > 0:
+        return f"is no multiple of {10**declared.scale}"
+    kind = "channel" if isinstance(declared, Channel) else "argument"
+    return f"has more decimals than the {kind}'s {Decimal(1).scaleb(declared.scale):f} steps"
+
+
+def _bool_to_raw(value: object) -> bytes:
+    if not isinstance(value, bool):
+        raise Unfit(f"{shown(value)} is no bool; true or false is expected")
+    return bytes((value,))
+
+
+def _text_to_raw(declared: Channel | Argument, value: object) -> bytes:
+    if not isinstance(value, str):
+        raise Unfit(f"{shown(value)} is no text; {expected(declared)} is expected")
+    try:
+        data = value.encode()
+    except UnicodeEncodeError:
+        raise Unfit(f"{shown(value)} holds half a character (an unpaired surrogate)") from None
+    if 0 in data:
+        raise Unfit(f"{shown(value)} holds a NUL character, which ends a text on the board")
+    capacity = raw_size(declared)
+    if len(data) > capacity:
+        raise Unfit(f"{shown(value)} is {len(data)} bytes long, at most {capacity} fit")
+    return data.ljust(capacity, b"\0")
