@@ -26,6 +26,7 @@ from gateway.errors import (
 from gateway.model import Clock, Command, CommandError, CommandState, Schema, Value
 
 JOURNAL_TIMEOUT_S = 5.0  # how long a view waits for its row to be kept
+SAFE_CAME = CommandError("safe", "SAFE was asked for before the command began")
 
 
 class Journal(Protocol):
@@ -96,7 +97,12 @@ class Ask:
 
 
 def finished(
-    command: Command, state: CommandState, *, clock: Clock, error: CommandError | None = None, result: Value | None = None
+    command: Command,
+    state: CommandState,
+    *,
+    clock: Clock,
+    error: CommandError | None = None,
+    result: Value | None = None,
 ) -> Command:
     """The command in a final state, stamped with the time of now."""
     return replace(command, state=state, error=error, result=result, finished_at=clock.time())
@@ -120,7 +126,8 @@ class CommandQueue:
         self._virtual = virtual
         self._journal = journal
         self._clock = clock
-        self._wake = wake
+        self.wake = wake
+        """Interrupts the board thread's wait; from any thread."""
         self._ids = ids
         self._limit = limit
         self._lock = threading.Lock()
@@ -156,8 +163,8 @@ class CommandQueue:
             if not isinstance(refusal, WrongState):
                 self._queued.append(command)
         if isinstance(refusal, WrongState):  # SAFE came while the row was being kept
-            return self._cancel(command, CommandError("safe", "SAFE was asked for before the command began"))
-        self._wake()
+            return self._cancel(command, SAFE_CAME)
+        self.wake()
         return command
 
     def cancel(self, command_id: str) -> Command:
@@ -179,16 +186,10 @@ class CommandQueue:
     def safe(self, *, timeout_s: float) -> None:
         """All outputs to their safe values, past everything queued, which is cancelled. Returns once the board
         confirmed; raises BoardOffline where it did not."""
-        latched = WrongState(
-            f"outputs of board {self._board} are latched by SAFE; POST /api/v1/boards/{self._board}/clear leaves that state"
-        )
         with self._lock:
-            cancelled = list(self._queued)
-            self._queued.clear()
             if not isinstance(self._refusal, BoardOffline):
-                self._refusal = latched
-        for command in cancelled:
-            self._cancel(command, CommandError("safe", "SAFE was asked for before the command began"))
+                self._refusal = WrongState(f"SAFE was asked for on board {self._board}")
+        self.cancel_all()
         self._ask(AskKind.SAFE, timeout_s)
 
     def clear(self, *, timeout_s: float) -> None:
@@ -198,9 +199,10 @@ class CommandQueue:
     # ---- board thread ----
 
     def open(self, schema: Schema) -> None:
-        """From now on commands that fit `schema` are taken."""
+        """From now on commands that fit `schema` are taken, unless a SAFE is on its way."""
         with self._lock:
-            self._schema, self._refusal = schema, None
+            if not any(ask.kind is AskKind.SAFE for ask in self._asks):
+                self._schema, self._refusal = schema, None
 
     def refuse(self, refusal: RequestError) -> None:
         """From now on `submit` raises `refusal`; what is queued stays queued. BoardOffline refuses asks as well."""
@@ -210,7 +212,15 @@ class CommandQueue:
             if asks:
                 self._asks.clear()
         for ask in asks:
-            ask.done.set_exception(refusal)
+            ask.done.set_exception(_again(refusal))
+
+    def cancel_all(self) -> None:
+        """SAFE came: nothing that is queued may begin any more."""
+        with self._lock:
+            cancelled = list(self._queued)
+            self._queued.clear()
+        for command in cancelled:
+            self._cancel(command, SAFE_CAME)
 
     def take(self) -> Command | None:
         """The next command to send, out of the queue."""
@@ -245,7 +255,7 @@ class CommandQueue:
     def _open_schema(self) -> Schema:
         with self._lock:
             if self._refusal is not None:
-                raise self._refusal
+                raise _again(self._refusal)
             assert self._schema is not None, "an open gate has a schema"
             return self._schema
 
@@ -276,9 +286,9 @@ class CommandQueue:
         ask = Ask(kind)
         with self._lock:
             if isinstance(self._refusal, BoardOffline):
-                raise self._refusal
+                raise _again(self._refusal)
             self._asks.append(ask)
-        self._wake()
+        self.wake()
         try:
             ask.done.result(timeout_s)
         except FutureTimeoutError:
@@ -297,6 +307,11 @@ class CommandQueue:
         ended = finished(command, state, clock=self._clock, error=error)
         self._journal.record(ended)
         return ended
+
+
+def _again(refusal: RequestError) -> RequestError:
+    """A fresh copy to raise: an exception raised by many threads would gather all their tracebacks."""
+    return type(refusal)(str(refusal))
 
 
 def _resolve(schema: Schema, request: CommandRequest) -> Resolved:

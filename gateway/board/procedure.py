@@ -1,0 +1,57 @@
+"""Procedures: what the host does over several exchanges, written as coroutines that read from top to bottom.
+
+A procedure yields a `Request` and gets back how its exchange ended, or yields a `Future` and goes on when that is
+done. It runs in the board thread; a session drives one at a time. Closing it abandons it between two exchanges.
+"""
+
+from collections.abc import Generator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from gateway.errors import GatewayError
+from gateway.protocol.events import Answered, Exchange, Refused
+from gateway.protocol.messages import ErrorCode, Message
+from gateway.protocol.session import SENDS
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A message to send, at most `sends` times and not again after the monotonic second `not_after_s`."""
+
+    message: Message
+    sends: int = SENDS
+    not_after_s: float = float("inf")
+
+
+Procedure = Generator[Request | Future[Any], Exchange | None, T]
+
+
+class ProcedureFailed(GatewayError):
+    """An exchange that a procedure can't do without was refused or timed out; the session has to begin anew."""
+
+
+def ask(message: Message) -> Procedure[Message]:
+    """One exchange that must succeed: gives the reply or raises ProcedureFailed."""
+    exchange = yield Request(message)
+    if isinstance(exchange, Answered):
+        return exchange.reply
+    why = error_name(exchange.error.code) if isinstance(exchange, Refused) else "no answer"
+    raise ProcedureFailed(f"{type(message).__name__}: {why}")
+
+
+def done(future: Future[T]) -> Procedure[T]:
+    """Waits for a future without holding up the board thread; raises what it raises."""
+    yield future
+    return future.result()
+
+
+def error_name(code: int) -> str:
+    """The name users see of a code in an ERROR reply or in a board's record: `out_of_range`, or `code 64` for a
+    sketch's own."""
+    try:
+        return ErrorCode(code).name.lower()
+    except ValueError:
+        return f"code_{code}"

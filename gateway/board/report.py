@@ -1,0 +1,129 @@
+"""What a board thread tells the world: its status, its readings, its log. Owned by the board thread; never waits."""
+
+import logging
+from dataclasses import asdict, replace
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from gateway.model import BoardState, BoardStatus, Clock, FailsafeCause, LogEntry, Reason, Sample
+from gateway.protocol.messages import HelloReply
+from gateway.protocol.session import LinkCounters
+
+LOG_LINES_PER_S = 20.0  # of board text; a sketch that prints in a loop must not drown everything else
+LOG_BURST = 100.0
+UPTIME_WRAP_MS = 2**32
+RESET_SLACK_MS = 1000.0  # a board that was reset answers with an uptime at least so far behind
+RESONATOR_ERROR = 0.01  # board clocks run off by up to 0.2 %
+
+logger = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """Where a board thread publishes; each call returns at once."""
+
+    def publish_status(self, status: BoardStatus) -> None:
+        """The board's status is now this."""
+        ...
+
+    def publish_samples(self, board: str, samples: dict[str, Sample]) -> None:
+        """These channels were sampled."""
+        ...
+
+    def append_log(self, board: str, entry: LogEntry) -> None:
+        """One line for the board's log."""
+        ...
+
+
+class Reporter:
+    """The board's status as last published, and the rate-bounded log of what it printed."""
+
+    def __init__(self, status: BoardStatus, *, sink: Sink, clock: Clock) -> None:
+        self.status = status
+        self.link = LinkCounters()
+        self.polls_missed = 0
+        self.lines_dropped = 0
+        self._sink = sink
+        self._clock = clock
+        self._tokens = LOG_BURST
+        self._tokens_s = clock.monotonic()
+        self._greeting: tuple[int, float] | None = None
+        self._baud = 0
+
+    def update(self, **changes: Any) -> None:
+        """Publishes the status with these fields changed, and the counters as they stand."""
+        counters = asdict(self.link) | {"polls_missed": self.polls_missed, "log_lines_dropped": self.lines_dropped}
+        status = replace(self.status, counters=MappingProxyType(counters), **changes)
+        if status != self.status:
+            self.status = status
+            self._sink.publish_status(status)
+
+    def samples(self, samples: dict[str, Sample]) -> None:
+        """Publishes one poll."""
+        self._sink.publish_samples(self.status.board, samples)
+
+    def greeted(self, hello: HelloReply, *, baud: int, now_s: float) -> None:
+        """A session stands. A board whose uptime is behind what its last HELLO promised was reset since."""
+        if self._greeting is not None:
+            uptime_ms, at_s = self._greeting
+            elapsed_ms = (now_s - at_s) * 1000
+            behind_ms = (uptime_ms + elapsed_ms - hello.uptime_ms) % UPTIME_WRAP_MS
+            slack_ms = RESET_SLACK_MS + elapsed_ms * RESONATOR_ERROR
+            if slack_ms < behind_ms < UPTIME_WRAP_MS - slack_ms:
+                self.update(resets=self.status.resets + 1)
+        self._greeting = hello.uptime_ms, now_s
+        self._baud = baud
+
+    def polled(self, round_trip_s: float | None) -> None:
+        """A poll was answered."""
+        if self.status.state is BoardState.DEGRADED:
+            self.event("polls are answered again", level=logging.INFO)
+        self.update(state=BoardState.ONLINE, detail=None, round_trip_s=round_trip_s)
+
+    def degraded(self, misses: int) -> None:
+        """Several polls in a row went unanswered though the link is up."""
+        if self.status.state is BoardState.ONLINE:
+            detail = f"{misses} polls in a row were not answered: a blocked loop in the sketch, or a noisy line"
+            self.update(state=BoardState.DEGRADED, detail=detail)
+            self.event(detail, level=logging.WARNING)
+
+    def came_online(self) -> None:
+        """The board talks to us and its schema is published."""
+        before = self.status.state
+        self.update(state=BoardState.ONLINE, reason=None, detail=None)
+        if before is not BoardState.ONLINE:
+            schema = self.status.schema
+            sketch = f"{schema.sketch.name} {schema.sketch.version} on {schema.model}" if schema else "no schema"
+            self.event(f"online: {sketch}, {self._baud} baud", level=logging.INFO)
+
+    def went_offline(self, reason: Reason, detail: str) -> None:
+        """An attempt failed or the line was lost; a repeated failure is logged for the curious only."""
+        repeated = (self.status.state, self.status.reason) == (BoardState.OFFLINE, reason)
+        self.update(state=BoardState.OFFLINE, reason=reason, detail=detail, round_trip_s=None)
+        if repeated:
+            logger.debug("%s: still offline, %s: %s", self.status.board, reason, detail)
+        else:
+            self.event(f"offline, {reason}: {detail}", level=logging.WARNING)
+
+    def failsafe(self, cause: FailsafeCause | None) -> None:
+        """The board's latch is this now."""
+        if cause is not self.status.failsafe:
+            self.update(failsafe=cause)
+            text = "outputs are free" if cause is None else f"outputs are latched at their safe values by {cause}"
+            self.event(text, level=logging.INFO if cause is None else logging.WARNING)
+
+    def event(self, message: str, *, level: int) -> None:
+        """A link event, for the board's log and the gateway's."""
+        logger.log(level, "%s: %s", self.status.board, message)
+        self._sink.append_log(self.status.board, LogEntry(self._clock.time(), "link", message))
+
+    def line(self, text: str) -> None:
+        """A line the board printed, unless it prints faster than anyone could read."""
+        now_s = self._clock.monotonic()
+        self._tokens = min(self._tokens + (now_s - self._tokens_s) * LOG_LINES_PER_S, LOG_BURST)
+        self._tokens_s = now_s
+        if self._tokens < 1:
+            self.lines_dropped += 1
+            return
+        self._tokens -= 1
+        message = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+        self._sink.append_log(self.status.board, LogEntry(self._clock.time(), "text", message))

@@ -1,0 +1,200 @@
+"""The thread that owns one board: opens its port, keeps a conversation going, tries again for ever.
+
+All waiting of the board thread happens here, in `Link.wait` while a port is open and in `Wake.wait` while none is.
+Other threads reach it through the command queue, `stop`, and nothing else.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.board.backoff import Backoff
+from gateway.board.commands import CommandQueue, Journal
+from gateway.board.conversation import Conversation, Link, Parts
+from gateway.board.describe import SchemaRecords
+from gateway.board.lane import CommandLane
+from gateway.board.poller import Poller
+from gateway.board.report import Reporter, Sink
+from gateway.errors import BoardOffline, LinkError
+from gateway.link.serial_port import is_virtual, open_port
+from gateway.link.wake import Wake
+from gateway.model import BoardStatus, Clock, Reason
+from gateway.protocol.connect import DEFAULT_BAUD, connect_plan
+from gateway.protocol.session import Session, Terms, following_session
+
+REOPEN_S = 0.1  # after a session was lost: the board is most likely still there
+PORT_MISSING_S = 0.5  # looking for a port that is not there costs next to nothing
+
+logger = logging.getLogger(__name__)
+
+
+class Traits(Protocol):
+    """What the connect procedure needs to know of an open port."""
+
+    @property
+    def answers_at_once(self) -> bool:
+        """Opening did not reset the board."""
+        ...
+
+    @property
+    def fixed_baud(self) -> bool:
+        """The rate means nothing on this port."""
+        ...
+
+
+class OpenLink(Link, Protocol):
+    """A link, and what kind of port it is."""
+
+    @property
+    def traits(self) -> Traits:
+        """Known once it is open."""
+        ...
+
+
+Opener = Callable[..., OpenLink]
+"""`open_port`, or a test's own: (url, *, baud, wake) -> OpenLink, raising LinkError."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardSettings:
+    """One board as configured; `baud` None tries the usual rates."""
+
+    name: str
+    port: str
+    baud: int | None = None
+    poll_interval_s: float = 0.1
+    failsafe_after_s: float = 2.0
+    failsafe_latch: bool = False
+    link_timeout_s: float = 2.0
+
+
+class BoardWorker:
+    """One board's thread. `start`, `stop` and `join` are for the main thread; all else runs in the thread itself."""
+
+    def __init__(
+        self,
+        settings: BoardSettings,
+        *,
+        queue: CommandQueue,
+        sink: Sink,
+        journal: Journal,
+        schemas: SchemaRecords,
+        wake: Wake,
+        clock: Clock = time,
+        open_link: Opener = open_port,
+        uniform: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._wake = wake
+        self._clock = clock
+        self._open_link = open_link
+        self._backoff = Backoff(random=uniform)
+        self._session_id = 1 + int(uniform() * 0xFFFFFFFE)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"board-{settings.name}", daemon=True)
+        reporter = Reporter(initial_status(settings), sink=sink, clock=clock)
+        self._parts = Parts(
+            board=settings.name,
+            queue=queue,
+            lane=CommandLane(settings.name, queue=queue, journal=journal, clock=clock, wake=wake.set),
+            poller=Poller(settings.poll_interval_s, reporter=reporter, clock=clock),
+            reporter=reporter,
+            journal=journal,
+            schemas=schemas,
+            link_timeout_s=settings.link_timeout_s,
+            failsafe_latch=settings.failsafe_latch,
+        )
+
+    def start(self) -> None:
+        """Begins to work; returns at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks the thread to end; returns at once."""
+        self._stopping.set()
+        self._wake.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Waits for the thread to end; False where it has not by then."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    # ---- the board thread ----
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                pause_s = self._one_link()
+            except Exception:  # a fault of ours must not leave the board without its thread
+                logger.exception("%s: unexpected error; starting again", self._settings.name)
+                self._offline(LinkError(Reason.NO_ANSWER, "an unexpected error, see the gateway's log; trying again"))
+                pause_s = self._backoff.next_s()
+            self._rest(pause_s)
+        self._parts.queue.refuse(BoardOffline("the gateway is stopping"))
+
+    def _one_link(self) -> float:
+        """One attempt, from opening the port to losing it; gives the seconds to rest before the next."""
+        try:
+            link = self._open_link(self._settings.port, baud=self._settings.baud or DEFAULT_BAUD, wake=self._wake)
+        except LinkError as error:
+            self._offline(error)
+            return self._pause_after(error.reason, established=False)
+        try:
+            conversation = Conversation(link, self._new_session(link.traits), self._parts)
+            return self._converse(link, conversation)
+        finally:
+            link.close()
+
+    def _converse(self, link: Link, conversation: Conversation) -> float:
+        try:
+            while not self._stopping.is_set():
+                conversation.step(self._clock.monotonic())
+                deadline_s = conversation.deadline_s()
+                link.wait(None if deadline_s is None else max(0.0, deadline_s - self._clock.monotonic()))
+        except LinkError as error:
+            self._offline(error)
+            return self._pause_after(error.reason, established=conversation.established)
+        return 0.0
+
+    def _new_session(self, traits: Traits) -> Session:
+        self._session_id = following_session(self._session_id)
+        plan = connect_plan(
+            baud=self._settings.baud, answers_at_once=traits.answers_at_once, fixed_baud=traits.fixed_baud
+        )
+        terms = Terms(
+            failsafe_ms=round(self._settings.failsafe_after_s * 1000),
+            epoch=self._parts.journal.epoch(self._settings.name),
+            unix_time=int(self._clock.time()),
+        )
+        now_s = self._clock.monotonic()
+        return Session(plan, session_id=self._session_id, terms=terms, counters=self._parts.reporter.link, now_s=now_s)
+
+    def _offline(self, error: LinkError) -> None:
+        name = self._settings.name
+        self._parts.queue.refuse(BoardOffline(f"board {name} is offline, {error.reason}: {error}"))
+        self._parts.reporter.went_offline(error.reason, str(error))
+
+    def _pause_after(self, reason: Reason, *, established: bool) -> float:
+        if established:
+            self._backoff.reset()
+            return REOPEN_S
+        if reason is Reason.PORT_MISSING:
+            return PORT_MISSING_S
+        return self._backoff.next_s()
+
+    def _rest(self, pause_s: float) -> None:
+        """Waits between two attempts; queued commands still end at their deadlines."""
+        until_s = self._clock.monotonic() + pause_s
+        while not self._stopping.is_set() and (now_s := self._clock.monotonic()) < until_s:
+            self._parts.queue.expire(now_s)
+            deadline_s = self._parts.queue.next_deadline_s()
+            self._wake.wait(max(0.0, min(until_s, until_s if deadline_s is None else deadline_s) - now_s))
+
+
+def initial_status(settings: BoardSettings) -> BoardStatus:
+    """What is known of a board before its thread has begun."""
+    return BoardStatus(settings.name, is_virtual(settings.port), settings.port)

@@ -1,0 +1,155 @@
+"""The connect procedure: from an open port to a board's answer, or to the reason why there is none.
+
+The steps are data (`connect_plan`); `Connecting` walks them. Pure; owned by its session. PROTOCOL.md, "Connect".
+"""
+
+import enum
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gateway.model import Reason
+from gateway.protocol.events import Opened, SetBaud, Unanswered, Write
+from gateway.protocol.messages import VERSION, HelloReply
+
+DEFAULT_BAUD = 250_000  # 0 % error on 8 and 16 MHz AVRs
+SEARCH_BAUDS = (250_000, 115_200, 500_000, 1_000_000, 57_600)  # never 1200: that resets native USB boards
+LEAVE_BAUD = 115_200
+LEAVE_BOOTLOADER = bytes.fromhex("1b 01 00 01 0e 11 04")  # stk500v2 "leave programming mode", for a stock Mega
+BOOT_SILENCE_S = 2.5  # BOOT comes within 1.41 s through the stock bootloaders; one byte earlier may delay it by 9 s
+LEAVE_S = 0.5
+HELLO_INTERVAL_S = 0.5
+HELLO_TRIES = 8
+SEARCH_INTERVAL_S = 0.3
+SEARCH_ROUNDS = 2
+SHOWN_TEXT = 60  # characters of a board's text quoted in a diagnosis
+
+
+class StepKind(enum.Enum):
+    """What a step of the connect procedure does."""
+
+    LISTEN = "say nothing until the sketch says BOOT: a bootloader must not hear a byte"
+    LEAVE = "tell an stk500v2 bootloader to start the sketch"
+    GREET = "HELLO, the same bytes each time"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: `tries` times `interval_s` at `baud` (None: as it is). An answer to a `probe` only tells the cause."""
+
+    kind: StepKind
+    interval_s: float
+    tries: int = 1
+    baud: int | None = None
+    probe: bool = False
+
+
+def connect_plan(*, baud: int | None, answers_at_once: bool, fixed_baud: bool) -> tuple[Step, ...]:
+    """The steps from an open port to a session, in order; `baud` None asks for the usual rates in turn.
+
+    A board that opening did not reset is greeted at once. Any other is left in silence until its BOOT, since a byte
+    in a bootloader's window delays the sketch; then a UART board may be stuck in a bootloader and is told to leave.
+    The last steps, at the rates not configured, are there to tell a wrong rate from silence.
+    """
+    rate = baud or DEFAULT_BAUD
+    plan = [Step(StepKind.GREET, HELLO_INTERVAL_S, baud=rate)] if answers_at_once else []
+    plan.append(Step(StepKind.LISTEN, BOOT_SILENCE_S, baud=rate))
+    if not fixed_baud:
+        plan.append(Step(StepKind.LEAVE, LEAVE_S, baud=LEAVE_BAUD))
+    if baud is None and not fixed_baud:
+        plan += [Step(StepKind.GREET, SEARCH_INTERVAL_S, baud=each) for each in SEARCH_BAUDS] * SEARCH_ROUNDS
+    else:
+        plan.append(Step(StepKind.GREET, HELLO_INTERVAL_S, tries=HELLO_TRIES, baud=rate))
+    if baud is not None and not fixed_baud:
+        others = (each for each in SEARCH_BAUDS if each != baud)
+        plan += [Step(StepKind.GREET, SEARCH_INTERVAL_S, baud=each, probe=True) for each in others]
+    return tuple(plan)
+
+
+REGREET_PLAN = (Step(StepKind.GREET, HELLO_INTERVAL_S, tries=HELLO_TRIES),)
+"""After a reset or a lost session: the sketch is known and the rate is right."""
+
+
+class Connecting:
+    """One walk through the plan. `received`, `sound` and `lines` gather what was seen, for the diagnosis."""
+
+    def __init__(self, plan: tuple[Step, ...], *, hello: bytes, baud: int, now_s: float) -> None:
+        self.due_s = now_s
+        self.baud = baud
+        self.received = 0
+        self.sound = 0
+        self.lines: list[str] = []
+        self._hello = hello
+        self._steps = deque(plan)
+        self._step = self._steps.popleft()
+        self._tries = 0
+
+    def advance(self, now_s: float) -> Iterator[SetBaud | Write | Unanswered]:
+        """The next try of the step, or of the next step; Unanswered after the last. To be called when `due_s` is
+        past."""
+        if self._tries == self._step.tries:
+            if not self._steps:
+                yield self._diagnosis()
+                return
+            self._step, self._tries = self._steps.popleft(), 0
+        self._tries += 1
+        self.due_s = now_s + self._step.interval_s
+        if self._step.baud not in (None, self.baud):
+            self.baud = self._step.baud
+            yield SetBaud(self.baud)
+        if self._step.kind is StepKind.LEAVE:
+            yield Write(LEAVE_BOOTLOADER)
+        elif self._step.kind is StepKind.GREET:
+            yield Write(self._hello)
+
+    def sketch_heard(self, now_s: float) -> None:
+        """A sound frame while silent: the sketch runs, so nothing is gained by further silence."""
+        if self._step.kind is StepKind.LISTEN:
+            while self._steps[0].kind is not StepKind.GREET:
+                self._steps.popleft()
+            self._tries = self._step.tries
+            self.due_s = now_s
+
+    def answered(self, hello: HelloReply) -> Opened | Unanswered:
+        """What the board's answer to HELLO means at this step."""
+        if not self._step.probe:
+            return Opened(hello, self.baud)
+        detail = (
+            f"the board answers at {self.baud} baud: set `baud: {self.baud}` or `baud: auto` for it, "
+            "or change the rate in the sketch's bridge.begin()"
+        )
+        return Unanswered(Reason.WRONG_BAUD, detail)
+
+    def _diagnosis(self) -> Unanswered:
+        if self.lines:
+            detail = (
+                f"the board prints text but does not answer, {self.lines[0][:SHOWN_TEXT]!r} for instance: "
+                "upload the sketch in firmware/gateway, or add the bridge library to yours"
+            )
+            return Unanswered(Reason.WRONG_SKETCH, detail)
+        if self.sound:
+            detail = (
+                "frames come back but none answers HELLO: an echo, or a sketch with another link protocol? "
+                "Upload the sketch in firmware/gateway"
+            )
+            return Unanswered(Reason.WRONG_SKETCH, detail)
+        if self.received:
+            detail = (
+                f"{self.received} bytes came, none of them a frame: set `baud: auto`, or the rate of the sketch's "
+                "bridge.begin(); if that is right, another sketch is on the board: upload the one in firmware/gateway"
+            )
+            return Unanswered(Reason.WRONG_BAUD, detail)
+        detail = (
+            "not a byte came: is the sketch in firmware/gateway on the board, and is the rate in its bridge.begin() "
+            "the configured `baud`?"
+        )
+        return Unanswered(Reason.NO_ANSWER, detail)
+
+
+def wrong_version(board_version: int) -> Unanswered:
+    """The board refuses our protocol version."""
+    detail = (
+        f"the sketch speaks protocol version {board_version}, this gateway version {VERSION}: "
+        "upload the sketch in this gateway's firmware/gateway, or install the gateway that came with the sketch"
+    )
+    return Unanswered(Reason.WRONG_VERSION, detail)
