@@ -1,0 +1,183 @@
+"""Every key of the configuration: its type, default, limits and its one description.
+
+Frozen pydantic models; who reads them gets plain values (seconds as floats, an address as host and port). A field has
+its unit in its name, its alias is the key in the file. JSON Schema, error messages and the test of the README follow
+from here.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+from gateway import duration
+from gateway.config.values import (
+    DEFAULT_BAUD,
+    Address,
+    Baud,
+    BoardName,
+    Directory,
+    HostNames,
+    Listen,
+    Port,
+    Seconds,
+)
+
+STATE_DIR = ".gateway"  # beside the configuration file
+NAME = "NAME"
+"""Stands for a board's name in `SECTIONS` and `KEYS`."""
+
+
+class Limits(NamedTuple):
+    """What a duration must keep to; `polls` is how many poll intervals it must hold at least."""
+
+    minimum: str
+    maximum: str
+    polls: int
+
+
+LIMITS = {
+    "poll_interval_s": Limits("5ms", "20s", 0),
+    "stale_after_s": Limits("10ms", "1d", 2),
+    "failsafe_after_s": Limits("15ms", "65s", 3),  # the wire carries 16 bits of milliseconds
+    "link_timeout_s": Limits("500ms", "10m", 3),  # as many misses make a board degraded first
+}
+
+
+def _key(alias: str, default: object, description: str) -> Any:
+    """A key whose default is written as the file would write it and parsed like any other value."""
+    return Field(default=default, alias=alias, description=description)
+
+
+class Section(BaseModel):
+    """A group of keys: unknown ones are refused, no value is bent into another type, defaults are checked too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, values: object) -> object:
+        """A section with nothing under it (`http:`) has its defaults."""
+        return {} if values is None else values
+
+
+class HttpConfig(Section):
+    """How the gateway is reached."""
+
+    allow_anonymous: bool = Field(
+        default=False,
+        description="Serve other machines without asking who they are; needed to listen on more than this machine.",
+    )
+    listen: Listen = _key(
+        "listen",
+        "127.0.0.1:8080",
+        'Address and TCP port to serve on. IPv6 in brackets and quotes ("[::1]:8080"); port 0 takes a free one.',
+    )
+    allowed_hosts: HostNames = Field(
+        default=(),
+        description="Host names that requests may ask for, beside localhost, this machine's name and any IP address.",
+    )
+    threads: int = Field(
+        default=8,
+        ge=2,
+        le=64,
+        description="Requests served at a time, 2 to 64. At most half of them wait for a command to finish.",
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _guarded(cls, listen: Address, info: ValidationInfo) -> Address:
+        if not listen.loopback and info.data.get("allow_anonymous") is False:
+            raise ValueError(
+                f"on {listen} everyone who reaches this machine could command the boards. Set http.allow_anonymous: "
+                "true if you mean that (access tokens are not built yet), or listen on 127.0.0.1"
+            )
+        return listen
+
+
+class BoardConfig(Section):
+    """One board."""
+
+    port: Port = Field(
+        description="Where the board is: /dev/ttyACM0, COM3, socket://host:2000, rfc2217://host:2217 or virtual://uno.",
+        examples=["/dev/ttyACM0", "COM3", "socket://host:2000", "rfc2217://host:2217", "virtual://uno"],
+    )
+    baud: Baud = _key(
+        "baud",
+        DEFAULT_BAUD,
+        "Baud rate of the sketch, or auto to try the usual ones. Boards with native USB ignore it.",
+    )
+    poll_interval_s: Seconds = _key("poll_interval", "100ms", "How often all readings are fetched, 5ms to 20s.")
+    stale_after_s: Seconds = _key(
+        "stale_after", "1s", "Age at which a reading is marked stale; at least twice poll_interval, at most 1d."
+    )
+    failsafe_after_s: Seconds = _key(
+        "failsafe_after",
+        "2s",
+        "Silence of the gateway after which the board itself puts its outputs to their safe values; at least three "
+        "times poll_interval, at most 65s.",
+    )
+    failsafe_latch: bool = Field(
+        default=False,
+        description="Keep the outputs safe after such a silence until POST /boards/{board}/clear. Without it the "
+        "gateway frees them when it is back. Either way nothing moves before a new command.",
+    )
+    link_timeout_s: Seconds = _key(
+        "link_timeout",
+        "2s",
+        "Silence of the board after which its port is closed and opened again; at least three times poll_interval, "
+        "500ms to 10m.",
+    )
+    queue_limit: int = Field(
+        default=100,
+        ge=1,
+        le=10_000,
+        description="Commands that may wait for the board, 1 to 10000; one more is refused with 429.",
+    )
+
+    @field_validator(*LIMITS)
+    @classmethod
+    def _within_limits(cls, value: float, info: ValidationInfo) -> float:
+        limits = LIMITS[str(info.field_name)]
+        if not duration.parse(limits.minimum) <= value <= duration.parse(limits.maximum):
+            raise ValueError(f"must be from {limits.minimum} to {limits.maximum}, not {duration.write(value)}")
+        poll_interval_s = info.data.get("poll_interval_s")  # absent when it is wrong itself
+        if poll_interval_s is not None and value < limits.polls * poll_interval_s:
+            least = duration.write(limits.polls * poll_interval_s)
+            raise ValueError(
+                f"must be at least {limits.polls} times poll_interval, {least} here, not {duration.write(value)}"
+            )
+        return value
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    http: HttpConfig = Field(default_factory=HttpConfig, description="How the gateway is reached.")
+    boards: Mapping[BoardName, BoardConfig] = Field(
+        min_length=1,
+        description="The boards by name: a small letter, then up to 15 small letters, digits or _.",
+    )
+    state_dir: Directory = _key(
+        "state_dir",
+        STATE_DIR,
+        "Directory of what the gateway keeps, made with mode 0700; relative to this file. Under systemd "
+        "$STATE_DIRECTORY is the default.",
+    )
+
+
+SECTIONS: Mapping[tuple[str, ...], type[Section]] = {
+    (): Config,
+    ("http",): HttpConfig,
+    ("boards", NAME): BoardConfig,
+}
+"""Where each section stands in the file."""
+
+KEYS: Mapping[tuple[str, ...], FieldInfo] = {
+    (*path, info.alias or name): info
+    for path, section in SECTIONS.items()
+    for name, info in section.model_fields.items()
+    if (*path, name) not in {known[: len(path) + 1] for known in SECTIONS if known}
+}
+"""Every key that takes a value, by its path; the keys of a board stand under `NAME`."""

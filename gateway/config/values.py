@@ -1,0 +1,136 @@
+"""The single values of the configuration: what they look like in the file and what they become.
+
+Each type is a pydantic annotation: its parser gives the sentence that a user reads, its JSON Schema what an editor
+checks.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, StringConstraints, WithJsonSchema
+
+from gateway import duration
+
+BOARD_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,15}$"
+PORT_SCHEMES = ("virtual", "socket", "rfc2217")
+"""The URL schemes that a port may have; anything without one is a device's name."""
+
+DEFAULT_BAUD = 250_000  # 0 % error on 16 and 8 MHz AVRs
+MIN_BAUD = 9_600
+MAX_BAUD = 2_000_000  # the fastest of a 16 MHz AVR
+TOUCH_BAUD = 1_200  # opening a native USB board at this rate starts its bootloader
+INEXACT_BAUDS = (230_400, 460_800, 921_600)  # 3.5 % off or more on a 16 MHz AVR
+MAX_TCP_PORT = 65_535
+
+_ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]+)):(?P<port>[0-9]{1,5})")
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen: `host` without brackets; port 0 takes any free one."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """True when only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _address(value: object) -> Address:
+    match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    if match is None or int(match["port"]) > MAX_TCP_PORT:
+        raise ValueError(f'must be HOST:PORT, such as 127.0.0.1:8080 or "[::1]:8080", not {value!r}')
+    if match["ipv6"]:
+        ipaddress.IPv6Address(match["ipv6"])  # its ValueError says what is wrong with it
+    return Address(match["ipv6"] or match["host"], int(match["port"]))
+
+
+def _baud(value: object) -> int | None:
+    if value == "auto":
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"must be auto or a whole number such as {DEFAULT_BAUD}, not {value!r}")
+    if value == TOUCH_BAUD:
+        raise ValueError(f"{TOUCH_BAUD} starts the bootloader of boards with native USB; take {DEFAULT_BAUD} or 115200")
+    if value in INEXACT_BAUDS:
+        raise ValueError(f"an Arduino can't make {value} exactly enough; take {DEFAULT_BAUD} or 115200")
+    if not MIN_BAUD <= value <= MAX_BAUD:
+        raise ValueError(f"must be from {MIN_BAUD} to {MAX_BAUD}, not {value}")
+    return value
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, str):
+        return duration.parse(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"needs a unit: {value:g}ms or {value:g}s")
+    raise ValueError(f"must be a duration such as 500ms or 1.5s, not {value!r}")
+
+
+def _port(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError("must name a port, such as /dev/ttyACM0, COM3 or virtual://uno")
+    if value == "auto":
+        raise ValueError("finding a board by itself is not built yet: name its port, such as /dev/ttyACM0")
+    scheme, separator, rest = value.partition("://")
+    if separator and scheme not in PORT_SCHEMES:
+        near = get_close_matches(scheme, PORT_SCHEMES, n=1)
+        cure = f"did you mean {near[0]}://{rest}?" if near else f"known: {', '.join(PORT_SCHEMES)}"
+        raise ValueError(f"{scheme}:// opens nothing; {cure}")
+    return value
+
+
+def _host_names(value: object) -> object:
+    """A list as a tuple; a text, as environment variables are, is split at its commas."""
+    names = value.split(",") if isinstance(value, str) else value
+    return tuple(names) if isinstance(names, list) else names
+
+
+def _host_name(value: str) -> str:
+    name = value.strip().lower()
+    if not _HOST_NAME.fullmatch(name):
+        raise ValueError(f"must be a host name without scheme or port, such as gateway.example, not {value!r}")
+    return name
+
+
+def _directory(value: object) -> Path:
+    if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
+        raise ValueError(f"must be a directory, not {value!r}")
+    return Path(value).expanduser()
+
+
+BoardName = Annotated[str, StringConstraints(pattern=BOARD_NAME_PATTERN)]
+Port = Annotated[str, AfterValidator(_port)]
+Seconds = Annotated[float, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "pattern": duration.PATTERN})]
+HostNames = Annotated[tuple[Annotated[str, AfterValidator(_host_name)], ...], BeforeValidator(_host_names)]
+Directory = Annotated[Path, PlainValidator(_directory, json_schema_input_type=str)]
+Listen = Annotated[
+    Address,
+    PlainValidator(_address),
+    WithJsonSchema({"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"}),
+]
+Baud = Annotated[
+    int | None,
+    PlainValidator(_baud),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "auto"},
+                {"type": "integer", "minimum": MIN_BAUD, "maximum": MAX_BAUD, "not": {"enum": list(INEXACT_BAUDS)}},
+            ]
+        }
+    ),
+]
