@@ -184,17 +184,29 @@ class CommandQueue:
         return command
 
     def safe(self, *, timeout_s: float) -> None:
-        """All outputs to their safe values, past everything queued, which is cancelled. Returns once the board
-        confirmed; raises BoardOffline where it did not."""
-        with self._lock:
-            if not isinstance(self._refusal, BoardOffline):
-                self._refusal = WrongState(f"SAFE was asked for on board {self._board}")
+        """All outputs to their safe values, past everything queued, which is cancelled even where the board is
+        offline. Returns once the board confirmed; raises BoardOffline where it did not."""
         self.cancel_all()
-        self._ask(AskKind.SAFE, timeout_s)
+        self._confirmed(AskKind.SAFE, timeout_s)
 
     def clear(self, *, timeout_s: float) -> None:
         """Leaves the failsafe. Returns once the board confirmed; raises BoardOffline where it did not."""
-        self._ask(AskKind.CLEAR, timeout_s)
+        self._confirmed(AskKind.CLEAR, timeout_s)
+
+    def ask(self, kind: AskKind) -> Future[None]:
+        """Puts SAFE or CLEAR in front of everything else; the future resolves when the board confirmed.
+
+        From a SAFE on no command is taken; what is queued is cancelled once the board is safe. Raises BoardOffline.
+        """
+        asked = Ask(kind)
+        with self._lock:
+            if isinstance(self._refusal, BoardOffline):
+                raise _again(self._refusal)
+            if kind is AskKind.SAFE:
+                self._refusal = WrongState(f"SAFE was asked for on board {self._board}")
+            self._asks.append(asked)
+        self.wake()
+        return asked.done
 
     # ---- board thread ----
 
@@ -282,15 +294,9 @@ class CommandQueue:
             returns=resolved.returns,
         )
 
-    def _ask(self, kind: AskKind, timeout_s: float) -> None:
-        ask = Ask(kind)
-        with self._lock:
-            if isinstance(self._refusal, BoardOffline):
-                raise _again(self._refusal)
-            self._asks.append(ask)
-        self.wake()
+    def _confirmed(self, kind: AskKind, timeout_s: float) -> None:
         try:
-            ask.done.result(timeout_s)
+            self.ask(kind).result(timeout_s)
         except FutureTimeoutError:
             raise BoardOffline(f"board {self._board} did not confirm {kind.value} within {timeout_s:g} s") from None
 

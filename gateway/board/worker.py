@@ -95,7 +95,7 @@ class BoardWorker:
         self._backoff = Backoff(random=uniform)
         self._session_id = 1 + int(uniform() * 0xFFFFFFFE)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"board-{settings.name}", daemon=True)
+        self._thread = threading.Thread(target=self.run, name=f"board-{settings.name}", daemon=True)
         reporter = Reporter(initial_status(settings), sink=sink, clock=clock)
         self._parts = Parts(
             board=settings.name,
@@ -125,7 +125,8 @@ class BoardWorker:
 
     # ---- the board thread ----
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """The thread's whole life, until `stop`."""
         while not self._stopping.is_set():
             try:
                 pause_s = self._one_link()
