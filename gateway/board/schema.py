@@ -387,5 +387,6 @@ def _hold_faults(channel: Channel, hold_ms: int) -> list[Fault]:
 
 def _unknown(kind: str, name: str, *, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f", did you mean {near[0]}?" if near else ";"
-    return f"no {kind} {shown(name)}{hint} {kind}s are: {', '.join(known) or 'none'}"
+    hint = f", did you mean {near[0]}?" if near else "."
+    there_are = f"{kind.capitalize()}s are: {', '.join(known)}" if known else f"There are no {kind}s"
+    return f"no {kind} {shown(name)}{hint} {there_are}"

@@ -1,19 +1,20 @@
 """Raw values of the wire and published ones: one rule for each type, in both directions.
 
-Published values carry the scale: raw 2150 with scale -2 is 21.5. Scaling is done on decimals, so that no step is lost
-to binary fractions. `publish(...)` of any raw value, given to `to_raw`, makes the same raw value again. Pure.
+Published values carry the scale: raw 2150 with scale -2 is 21.5. Scaling loses no step to binary fractions: what
+`publish` makes of a raw value, `to_raw` makes the same raw value again. Pure.
 """
 
 import json
 import math
-from decimal import Context, Decimal
+from decimal import Decimal
 
 from gateway.model import Argument, Channel, Value, ValueType
 from gateway.protocol.messages import RAW_LAYOUT
 
 _F32 = RAW_LAYOUT[ValueType.F32]
-_F32_DIGITS = 9  # significant decimal digits that tell any two f32 apart (IEEE 754)
-_EXACT = Context(prec=40)  # more digits than any number in range has, so scaling never rounds
+_F32_DIGITS = 6  # a decimal of so many digits survives f32 and back (C: FLT_DIG) ...
+_F32_ALL_DIGITS = 9  # ... and an f32 survives a decimal of so many (FLT_DECIMAL_DIG)
+_F32_SMALLEST_NORMAL = 2.0**-126  # FLT_MIN; below it an f32 has ever fewer digits
 _LONGEST_SHOWN = 40  # characters of a refused value that an error repeats
 
 
@@ -52,16 +53,21 @@ def publish_within(declared: Channel | Argument, raw: bytes) -> Value | None:
 
 
 def shortest_f32(number: float) -> float:
-    """The float with the fewest decimal digits that is the same f32: 21.3 for 21.299999237060547."""
+    """The float with the fewest decimal digits that is the same f32: 21.3 for 21.299999237060547.
+
+    Three powers of two (-96, 87 and 90) get one digit more than the fewest: there the next decimal *off* the number
+    would do as well.
+    """
     raw = _F32.pack(number)
-    for digits in range(1, _F32_DIGITS):
+    fewest = _F32_DIGITS if abs(number) >= _F32_SMALLEST_NORMAL else 1
+    for digits in range(fewest, _F32_ALL_DIGITS):
         candidate = float(f"{number:.{digits}g}")
         try:
             if _F32.pack(candidate) == raw:
                 return candidate
         except OverflowError:  # rounded up past the largest f32
             continue
-    return float(f"{number:.{_F32_DIGITS}g}")
+    return float(f"{number:.{_F32_ALL_DIGITS}g}")
 
 
 def to_raw(declared: Channel | Argument, value: object) -> bytes:
@@ -96,7 +102,7 @@ def shown(value: object) -> str:
             return json.dumps(value)
         case int():
             # Printing an integer of thousands of digits is refused by Python itself.
-            return str(value) if abs(value) < 10**_LONGEST_SHOWN else "a number of more than 40 digits"
+            return str(value) if abs(value) < 10**_LONGEST_SHOWN else f"a number of over {_LONGEST_SHOWN} digits"
         case str():
             cut = value if len(value) <= _LONGEST_SHOWN else value[: _LONGEST_SHOWN - 3] + "..."
             return json.dumps(cut)
@@ -113,10 +119,10 @@ def _published_text(raw: bytes) -> str | None:
         return None
 
 
-def _scaled(number: int, scale: int) -> int | float:
-    if scale >= 0:
-        return int(number * 10**scale)
-    return float(Decimal(number).scaleb(scale, _EXACT))
+def _scaled(number: int, scale: int) -> float:
+    """Exact, or the float nearest to the exact decimal: Python rounds a quotient of integers correctly."""
+    power = int(10 ** abs(scale))
+    return number * power if scale >= 0 else number / power
 
 
 def _in_range(declared: Channel | Argument, value: float) -> bool:
@@ -144,7 +150,7 @@ def _number(declared: Channel | Argument, value: object) -> int | float:
 
 def _integer_to_raw(declared: Channel | Argument, value: object) -> bytes:
     number = _number(declared, value)
-    steps = Decimal(str(number)).scaleb(-declared.scale, _EXACT)
+    steps = Decimal(str(number)).scaleb(-declared.scale)
     if steps != int(steps):
         raise Unfit(f"{shown(value)} {_between_steps(declared)}")
     return RAW_LAYOUT[declared.type].pack(int(steps))

@@ -35,8 +35,9 @@ class _BoardRows:
 class MemoryJournal:
     """Rows by command id; `feed` advances with every change that can be read."""
 
-    def __init__(self, *, random_bits: Callable[[int], int] = secrets.randbits) -> None:
+    def __init__(self, *, final_rows: int = FINAL_ROWS, random_bits: Callable[[int], int] = secrets.randbits) -> None:
         self.feed = ChangeFeed()
+        self._final_rows = final_rows
         self._random_bits = random_bits
         self._lock = threading.Lock()
         self._rows: dict[str, Command] = {}
@@ -111,7 +112,7 @@ class MemoryJournal:
             board.last_wire_id = max(board.last_wire_id, command.wire_id)
         if command.state.final and (former is None or not former.state.final):
             board.ended.append(command.id)
-            if len(board.ended) > FINAL_ROWS:
+            if len(board.ended) > self._final_rows:
                 self._forget(board, board.ended.popleft())
 
     def _forget(self, board: _BoardRows, command_id: str) -> None:

@@ -28,6 +28,7 @@ class SchemaCache:
         self._directory = directory
         self._background = background or _in_thread
         self._lock = threading.Lock()
+        self._failed = False  # the last write; only its first failure in a row is worth a warning
         self._records = _load(directory) if directory else {}
 
     def get(self, schema_hash: int) -> tuple[bytes, ...] | None:
@@ -46,7 +47,21 @@ class SchemaCache:
                 del self._records[forgotten]
         directory = self._directory
         if directory:
-            self._background(lambda: _store(directory, schema_hash, records=kept, forgotten=forgotten))
+            self._background(lambda: self._store(directory, schema_hash, records=kept, forgotten=forgotten))
+
+    def _store(self, directory: Path, schema_hash: int, *, records: Iterable[bytes], forgotten: int | None) -> None:
+        path = _path(directory, schema_hash)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _replace(path, "".join(f"{record.hex()}\n" for record in records).encode())
+            if forgotten is not None:
+                _path(directory, forgotten).unlink(missing_ok=True)
+        except OSError as error:
+            level = logging.DEBUG if self._failed else logging.WARNING
+            _log.log(level, "schema cache can't write %s, so it stays in memory: %s", path, error)
+            self._failed = True
+        else:
+            self._failed = False
 
 
 def fnv1a(records: Iterable[bytes]) -> int:
@@ -59,7 +74,10 @@ def fnv1a(records: Iterable[bytes]) -> int:
 
 
 def _in_thread(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, name="schema-cache", daemon=True).start()
+    try:
+        threading.Thread(target=work, name="schema-cache", daemon=True).start()
+    except RuntimeError as error:  # no more threads: the records stay in memory
+        _log.warning("schema cache can't write now: %s", error)
 
 
 def _path(directory: Path, schema_hash: int) -> Path:
@@ -68,20 +86,22 @@ def _path(directory: Path, schema_hash: int) -> Path:
 
 def _load(directory: Path) -> dict[int, tuple[bytes, ...]]:
     """All sound files, oldest first, so that the newest are forgotten last."""
-    try:
-        paths = sorted(directory.glob(_PATTERN), key=lambda path: path.stat().st_mtime)
-    except OSError as error:
-        _log.warning("schema cache %s can't be read: %s", directory, error)
-        return {}
-    found = {}
-    for path in paths[-KEPT:]:
+    found = []
+    for path in _listed(directory):
         try:
-            records = _read(path)
+            found.append((path.stat().st_mtime, _read(path)))
         except (OSError, ValueError) as error:
             _log.warning("schema cache ignores %s: %s", path, error)
-            continue
-        found[fnv1a(records)] = records
-    return found
+    found.sort(key=lambda aged: aged[0])
+    return {fnv1a(records): records for _, records in found[-KEPT:]}
+
+
+def _listed(directory: Path) -> list[Path]:
+    try:
+        return list(directory.glob(_PATTERN))
+    except OSError as error:
+        _log.warning("schema cache %s can't be read: %s", directory, error)
+        return []
 
 
 def _read(path: Path) -> tuple[bytes, ...]:
@@ -92,17 +112,6 @@ def _read(path: Path) -> tuple[bytes, ...]:
     if path.name != _path(path.parent, fnv1a(records)).name:
         raise ValueError("its records do not have the hash of its name")
     return records
-
-
-def _store(directory: Path, schema_hash: int, *, records: Iterable[bytes], forgotten: int | None) -> None:
-    path = _path(directory, schema_hash)
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _replace(path, "".join(f"{record.hex()}\n" for record in records).encode())
-        if forgotten is not None:
-            _path(directory, forgotten).unlink(missing_ok=True)
-    except OSError as error:
-        _log.warning("schema cache can't write %s, so it stays in memory: %s", path, error)
 
 
 def _replace(path: Path, data: bytes) -> None:
