@@ -30,7 +30,9 @@ def load(
     ConfigError lists everything that is wrong. Only the variables `GATEWAY_*` and `STATE_DIRECTORY` are looked at.
     """
     if path is None and port is None:
-        cures = "write one, name one with --config FILE, or name a board's port: --port /dev/ttyACM0 (or virtual://uno)"
+        cures = (
+            "write one, name one with --config FILE, or give a port: gateway run --port /dev/ttyACM0 (or virtual://uno)"
+        )
         raise ConfigError([f"there is no {DEFAULT_FILE} here: {cures}"])
     draft = _Draft(str(path) if path else "", _read(path) if path else Source())
     if port is not None:

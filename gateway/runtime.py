@@ -1,0 +1,166 @@
+"""Builds the gateway from its configuration, starts it and stops it: the only place that knows every part.
+
+Everything here runs in the main thread. The board threads belong to their workers, the request threads to the server.
+"""
+
+import logging
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway import __version__
+from gateway.board.commands import CommandIds, CommandQueue
+from gateway.board.worker import BoardSettings, BoardWorker, initial_status
+from gateway.config import Address, BoardConfig, Config
+from gateway.errors import GatewayError
+from gateway.link.serial_port import is_virtual
+from gateway.link.wake import Wake
+from gateway.model import Clock
+from gateway.server import Server
+from gateway.store.journal import MemoryJournal
+from gateway.store.latest import Latest
+from gateway.store.schemas import SchemaCache
+from gateway.web.app import Services, create_app
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+STOP_BOARDS_S = 0.4  # beside the 0.5 s that the server gives its views: stopping takes less than a second
+STATE_DIR_MODE = 0o700
+START_ID_BYTES = 8
+
+logger = logging.getLogger(__name__)
+
+
+class StartError(GatewayError):
+    """The gateway can't start; the text names what is in the way and the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    """What all boards share."""
+
+    latest: Latest
+    journal: MemoryJournal
+    schemas: SchemaCache
+    ids: CommandIds
+
+
+@dataclass(frozen=True, slots=True)
+class _Board:
+    """One board's parts that outlive a link."""
+
+    queue: CommandQueue
+    worker: BoardWorker
+    wake: Wake
+
+
+class Gateway:
+    """The running system: one worker per board, the stores between, the server in front."""
+
+    def __init__(self, config: Config, *, clock: Clock = time) -> None:
+        """Builds everything and binds the address; starts nothing. Raises StartError."""
+        self._clock = clock
+        stores = _stores(config, clock)
+        self._boards = {name: _board(name, board, stores=stores, clock=clock) for name, board in config.boards.items()}
+        services = Services(
+            latest=stores.latest,
+            journal=stores.journal,
+            queues={name: board.queue for name, board in self._boards.items()},
+            clock=clock,
+            version=__version__,
+            start_id=secrets.token_hex(START_ID_BYTES),
+            started_at=clock.time(),
+            features=(),
+            max_waiting=config.http.threads // 2,
+        )
+        app = create_app(services, allowed_hosts=config.http.allowed_hosts)
+        self._server = self._bind(app, config.http.listen, threads=config.http.threads)
+        self.url = f"http://{Address(config.http.listen.host, self._server.port)}"
+
+    def run(self) -> None:
+        """Serves in the calling thread until `stop`, then stops all in reverse order within a second."""
+        try:
+            for board in self._boards.values():
+                board.worker.start()
+            self._server.run()
+        finally:
+            self._server.close()
+            self._stop_boards()
+
+    def stop(self) -> None:
+        """Makes `run` return, or keeps it from serving. Any thread, a signal handler too, any number of times."""
+        self._server.close()
+
+    def _bind(self, app: "WSGIApplication", listen: Address, *, threads: int) -> Server:
+        try:
+            return Server(app, host=listen.host, port=listen.port, threads=threads)
+        except OSError as error:
+            for board in self._boards.values():
+                board.wake.close()
+            cure = "name another address with --listen HOST:PORT (port 0 takes a free one)"
+            raise StartError(f"can't listen on {listen}: {error.strerror or error}; {cure}") from error
+
+    def _stop_boards(self) -> None:
+        deadline_s = self._clock.monotonic() + STOP_BOARDS_S
+        for board in self._boards.values():
+            board.worker.stop()
+        for name, board in self._boards.items():
+            if board.worker.join(max(0.0, deadline_s - self._clock.monotonic())):
+                board.wake.close()
+            else:
+                logger.warning("%s: its thread did not end in time", name)
+
+
+def _stores(config: Config, clock: Clock) -> _Stores:
+    latest = Latest(
+        [initial_status(_settings(name, board)) for name, board in config.boards.items()],
+        stale_after_s={name: board.stale_after_s for name, board in config.boards.items()},
+    )
+    return _Stores(latest, MemoryJournal(), SchemaCache(_private(config.state_dir)), CommandIds(clock))
+
+
+def _board(name: str, board: BoardConfig, *, stores: _Stores, clock: Clock) -> _Board:
+    wake = Wake()
+    queue = CommandQueue(
+        name,
+        virtual=is_virtual(board.port),
+        journal=stores.journal,
+        clock=clock,
+        wake=wake.set,
+        ids=stores.ids,
+        limit=board.queue_limit,
+    )
+    worker = BoardWorker(
+        _settings(name, board),
+        queue=queue,
+        sink=stores.latest,
+        journal=stores.journal,
+        schemas=stores.schemas,
+        wake=wake,
+        clock=clock,
+    )
+    return _Board(queue, worker, wake)
+
+
+def _settings(name: str, board: BoardConfig) -> BoardSettings:
+    return BoardSettings(
+        name=name,
+        port=board.port,
+        baud=board.baud,
+        poll_interval_s=board.poll_interval_s,
+        failsafe_after_s=board.failsafe_after_s,
+        failsafe_latch=board.failsafe_latch,
+        link_timeout_s=board.link_timeout_s,
+    )
+
+
+def _private(directory: Path) -> Path:
+    """Makes the directory, for its owner only, where it is not there yet. Raises StartError."""
+    try:
+        directory.mkdir(mode=STATE_DIR_MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"can't make state_dir {directory}: {error.strerror or error}") from error
+    return directory
