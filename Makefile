@@ -1,0 +1,46 @@
+# The gateway's own commands. `make run` and `make test` set up all that they need; `make help` lists the rest.
+#
+#   ARGS      passed on: make run ARGS="--port /dev/ttyACM0"
+#   PYTHON    the Python to make .venv with; otherwise the first one that is 3.11 or newer
+#   NO_APT=1  never install a Debian package
+
+ARGS ?=
+export PYTHON NO_APT
+
+BIN := .venv/bin
+SETUP := @scripts/setup.sh
+
+.DEFAULT_GOAL := help
+.PHONY: run test unit lint format clean help
+
+run: ## Serve config.yaml; Ctrl-C stops
+	$(SETUP) run
+	@$(BIN)/gateway run $(ARGS)
+
+test: ## Run every test, the emulated board included; the last line is the verdict
+	$(SETUP) test
+	@$(BIN)/python scripts/test.py
+
+unit: ## Run the tests that need nothing but Python, without coverage
+	$(SETUP) test
+	@$(BIN)/python -m pytest tests --ignore=tests/emulated --ignore=tests/firmware $(ARGS)
+
+lint: ## Check style and types
+	$(SETUP) test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict gateway
+
+format: ## Mend what the linter can
+	$(SETUP) test
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## Remove everything that was built; .gateway, the gateway's memory, stays
+	rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf firmware/build tests/emulated/bench/build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## List these commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-8s %s\n' "$$name" "$$text"; done
