@@ -1,0 +1,43 @@
+"""Interrupts the one wait of a board thread: any thread sets it, the board thread waits on it.
+
+A socket pair and not a threading.Event, so that one selector watches a port and the wake together.
+"""
+
+import contextlib
+import socket
+import threading
+
+DRAIN_BYTES = 4096  # more than the wakes that a socket pair can hold is not needed: one read clears them
+
+
+class Wake:
+    """Set by any thread, cleared by the wait that it ended. A set between two waits ends the next one at once."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        self._open = threading.Lock()  # held while the writer is used, so that no close pulls its descriptor away
+
+    def set(self) -> None:
+        """Any thread. Never blocks or raises; after close it does nothing."""
+        with self._open, contextlib.suppress(OSError):  # full: as set as can be
+            self._writer.send(b"\0")
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Board thread: until set (True) or until the time is over (False; None = for ever). Clears itself."""
+        self._reader.settimeout(None if timeout_s is None else max(0.0, timeout_s))
+        try:
+            self._reader.recv(DRAIN_BYTES)
+        except (TimeoutError, BlockingIOError):
+            return False
+        return True
+
+    def fileno(self) -> int:
+        """Readable while set."""
+        return self._reader.fileno()
+
+    def close(self) -> None:
+        """Once nothing waits any more; again is fine."""
+        with self._open:
+            self._reader.close()
+            self._writer.close()
