@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
 
-from gateway.board.values import Unfit, expected, publish, publish_within, raw_size, shown, to_raw
+from gateway.board.values import Unfit, expected, publish, publish_number, publish_within, raw_size, shown, to_raw
 from gateway.errors import Fault, InvalidCommand, NotWritable, SchemaError, UnknownTarget
 from gateway.model import Action, Argument, Channel, Schema, Sketch, Value, ValueType
 from gateway.protocol import messages
@@ -94,7 +94,7 @@ def _check_counts(channels: int, actions: int) -> None:
 def _check_board(board: BoardRecord) -> None:
     texts = {"name": board.board, "sketch": board.sketch, "version": board.version, "unique id": board.unique_id}
     for what, text in texts.items():
-        _check_text("board", what, text=text, limit=MAX_BOARD_STRINGS)
+        _check_printable("board", what, text=text)
     total = sum(len(text.encode()) for text in texts.values())
     if total > MAX_BOARD_STRINGS:
         raise SchemaError(f"board: its strings take {total} bytes, at most {MAX_BOARD_STRINGS} are allowed")
@@ -180,10 +180,14 @@ def _check_unique(what: str, names: Iterable[str]) -> None:
 
 
 def _check_text(where: str, what: str, *, text: str, limit: int) -> None:
-    if not text.isprintable():
-        raise SchemaError(f"{where}: the {what} {shown(text)} holds control characters")
+    _check_printable(where, what, text=text)
     if len(text.encode()) > limit:
         raise SchemaError(f"{where}: the {what} {shown(text)} is longer than {limit} bytes")
+
+
+def _check_printable(where: str, what: str, *, text: str) -> None:
+    if not text.isprintable():
+        raise SchemaError(f"{where}: the {what} {shown(text)} holds characters that can't be printed")
 
 
 def _type(where: str, code: int, *, allowed: Iterable[ValueType] = (*RAW_LAYOUT, ValueType.TEXT)) -> ValueType:
@@ -191,7 +195,7 @@ def _type(where: str, code: int, *, allowed: Iterable[ValueType] = (*RAW_LAYOUT,
         if value_type == code:
             return value_type
     raise SchemaError(
-        f"{where}: type {code} is not one of {', '.join(f'{type.value} {type.name}' for type in allowed)}"
+        f"{where}: type {code} is not one of {', '.join(f'{each.value} {each.name}' for each in allowed)}"
     )
 
 
@@ -234,8 +238,8 @@ def _limit(what: str, field: bytes, value_type: ValueType, *, scale: int) -> flo
     signed = value_type in _SIGNED
     if int.from_bytes(field, "little", signed=signed) != int.from_bytes(field[:size], "little", signed=signed):
         raise SchemaError(f"{what} {int.from_bytes(field, 'little', signed=signed)} does not fit {value_type.name}")
-    value = publish(value_type, scale, raw=field[:size])
-    if value is None or isinstance(value, str):
+    value = publish_number(value_type, scale, raw=field[:size])
+    if value is None:
         raise SchemaError(f"{what} is no {value_type.name} (bytes {field.hex(' ')})")
     return value
 

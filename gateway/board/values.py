@@ -32,8 +32,11 @@ def raw_size(declared: Channel | Argument) -> int:
 def publish(value_type: ValueType, scale: int, *, raw: bytes) -> Value | None:
     """The published form of one raw value of exactly its type's length. None where it stands for no value: NaN, an
     infinity, a bool that is neither 0 nor 1, bytes that are no UTF-8."""
-    if value_type is ValueType.TEXT:
-        return _published_text(raw)
+    return _published_text(raw) if value_type is ValueType.TEXT else publish_number(value_type, scale, raw=raw)
+
+
+def publish_number(value_type: ValueType, scale: int, *, raw: bytes) -> float | None:
+    """As `publish`, of any type but text."""
     (number,) = RAW_LAYOUT[value_type].unpack(raw)
     match value_type:
         case ValueType.BOOL:
@@ -46,14 +49,14 @@ def publish(value_type: ValueType, scale: int, *, raw: bytes) -> Value | None:
 
 def publish_within(declared: Channel | Argument, raw: bytes) -> Value | None:
     """As `publish`, and None outside the declared range as well: a value that can't be is not shown."""
-    value = publish(declared.type, declared.scale, raw=raw)
-    if value is None or isinstance(value, str):
-        return value
-    return value if _in_range(declared, value) else None
+    if declared.type is ValueType.TEXT:
+        return _published_text(raw)
+    number = publish_number(declared.type, declared.scale, raw=raw)
+    return number if number is not None and _in_range(declared, number) else None
 
 
 def shortest_f32(number: float) -> float:
-    """The float with the fewest decimal digits that is the same f32: 21.3 for 21.299999237060547.
+    """The float with the fewest decimal digits that is the same f32 as `number`: 21.3 for 21.299999237060547.
 
     Three powers of two (-96, 87 and 90) get one digit more than the fewest: there the next decimal *off* the number
     would do as well.
@@ -136,12 +139,8 @@ def _range(declared: Channel | Argument) -> str:
     return f"{declared.minimum} to {declared.maximum} {declared.unit}".rstrip()
 
 
-def _number(declared: Channel | Argument, value: object) -> int | float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or (isinstance(value, float) and math.isnan(value))
-    ):
+def _number(declared: Channel | Argument, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise Unfit(f"{shown(value)} is no number; {expected(declared)} is expected")
     if not _in_range(declared, value):
         raise Unfit(f"{shown(value)} is out of range, {_range(declared)}")

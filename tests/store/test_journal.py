@@ -118,7 +118,7 @@ def test_a_page_has_the_newest_first_and_one_board_only(journal: MemoryJournal) 
 def test_pages_join_without_a_gap(journal: MemoryJournal, count: int, sizes: list[int]) -> None:
     for number in range(count):
         journal.record(command(number))
-    pages = []
+    pages: list[list[int]] = []
     cursor: str | None = None
     while not pages or cursor is not None:
         rows, cursor = journal.page("uno", before=cursor, limit=4)
