@@ -45,6 +45,6 @@ def build_bench() -> Bench:
 
 def build_sketch(name: str, *, board: str) -> Path:
     """The Intel HEX image of one of the tests' sketches."""
-    build = BUILD / "sketches" / name / board
+    build = BUILD / "sketches" / board  # one for all of them: they share the Arduino core
     make("-C", str(ROOT / "firmware"), f"SKETCH={SKETCHES / name}", f"BOARD={board}", f"BUILD={build}")
     return build / f"{name}.hex"

@@ -4,6 +4,7 @@ The firmware is sketches/echo on bare boards, and real avrdude through real boot
 """
 
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ from tests.emulated.images import Bench
 pytestmark = pytest.mark.needs("simavr", "avr-gcc", "make")
 
 BAUD = 115200
+ACTUAL_BAUD = 16e6 / 8 / 17
+"""What the Arduino core makes of it."""
+SLICE_S = 0.001
 READ_TIMEOUT_S = 10.0
 RETRY_S = 0.1
 READY = b"READY\r\n"
@@ -134,16 +138,15 @@ def test_a_port_closed_without_hupcl_does_not_reset_at_the_next_open(uno: Emulat
 def test_what_was_not_read_is_forgotten_when_the_port_is_closed(uno: EmulatedBoard, echo: Echo) -> None:
     subprocess.run(["stty", "-F", str(uno.port), "-hupcl"], check=True)
     echo.send(b"Estale")
-    _wait_bytes_waiting(echo)
+    echo.send(bytes([ord("M"), UNO_LED, INPUT_PULLUP]))
+    uno.wait_pin("B5", mode="input_pullup")  # by now most of the first answer has been sent
+    uno.freeze()
     echo.serial.close()
     uno.wait_event("close")
-    with Echo(uno.port) as again:
-        assert again.ask("E", 7) == b"\x07"
-
-
-def _wait_bytes_waiting(echo: Echo) -> None:
-    """Until the first byte has come; it is read, the others are left."""
-    assert echo.serial.read(1) == b"\xa5"
+    descriptor = os.open(uno.port, os.O_RDWR | os.O_NOCTTY)  # pyserial would discard what is left there
+    readable, _, _ = select.select([descriptor], [], [], 0)  # the bench is frozen: nothing new comes
+    os.close(descriptor)
+    assert readable == []
 
 
 def test_another_baud_rate_gives_garbage(uno: EmulatedBoard) -> None:
@@ -175,6 +178,34 @@ def test_a_frozen_board_says_nothing_until_it_is_reset(uno: EmulatedBoard, echo:
     echo.serial.timeout = READ_TIMEOUT_S
     uno.reset()
     echo.wait_ready()
+
+
+def test_a_thawed_board_goes_on_where_it_stood(uno: EmulatedBoard, echo: Echo) -> None:
+    uno.freeze()
+    before = uno.mark()
+    uno.thaw()
+    assert echo.ask("E", 1) == b"\x01"
+    assert uno.events("reset", since=before) == []
+
+
+def test_a_byte_takes_ten_bits(echo: Echo) -> None:
+    count = 50
+    echo.send(bytes([ord("T"), count]))
+    assert echo.serial.read(count) == b"U" * count
+    duration_us = int.from_bytes(echo.receive()[1:], "big")  # by the board's own clock
+    ten_bits_us = 10 * count * 1e6 / ACTUAL_BAUD
+    assert duration_us == pytest.approx(ten_bits_us, abs=15)
+
+
+def test_a_receiver_nobody_reads_overruns_after_three_bytes(uno: EmulatedBoard, echo: Echo) -> None:
+    echo.serial.write(frame(b"I") + b"U" * 10)
+    assert echo.receive() == b"I"
+    assert uno.stats()["overruns"] == 10 - 3
+
+
+def test_the_board_is_never_ahead_of_the_clock(uno: EmulatedBoard, echo: Echo) -> None:
+    stats = uno.stats()
+    assert stats["board_s"] <= stats["wall_s"] + SLICE_S
 
 
 def test_noise_spoils_bytes(uno: EmulatedBoard, echo: Echo) -> None:
@@ -221,6 +252,14 @@ def test_analogue_inputs(start: Starter, board: str, channel: int, millivolts: i
         echo.connect()
         emulated.adc(channel, millivolts)
         assert echo.ask_word("A", channel) == expected
+
+
+def test_a_wave_moves_between_its_limits(uno: EmulatedBoard, echo: Echo) -> None:
+    uno.command("wave 0 ramp 1000 4000 0.1")
+    samples = {echo.ask_word("A", 0) for _ in range(20)}
+    assert len(samples) > 1
+    assert min(samples) >= 204
+    assert max(samples) <= 818
 
 
 def test_an_output_is_seen_with_the_time_of_its_edge(uno: EmulatedBoard, echo: Echo) -> None:
@@ -360,18 +399,30 @@ def run_avrdude(upload: Upload, port: Path, image: Path, *, preload: str) -> Non
 
 
 @pytest.mark.needs("avrdude")
-@pytest.mark.parametrize("with_modem_lines", [False, True], ids=["pty", "modem-lines"])
 @pytest.mark.parametrize("upload", UPLOADS, ids=lambda upload: upload.bootloader)
 def test_avrdude_flashes_through_the_bootloader(
-    bench: Bench, sketch: Callable[[str, str], Path], upload: Upload, with_modem_lines: bool
+    bench: Bench, sketch: Callable[[str, str], Path], upload: Upload
 ) -> None:
     image = sketch("echo", "mega" if upload.board == "mega" else "uno")
     options = BoardOptions(board=upload.board, bootloader=getattr(bench, upload.bootloader))
     with EmulatedBoard(bench.binary, options) as board:
-        run_avrdude(upload, board.port, image, preload=str(bench.modem_shim) if with_modem_lines else "")
+        run_avrdude(upload, board.port, image, preload="")
         with Echo(board.port) as echo:
             echo.wait_ready()
             assert echo.ask("E", *b"hello") == b"hello"
+
+
+@pytest.mark.needs("avrdude")
+def test_avrdude_resets_the_board_by_its_modem_lines(
+    bench: Bench, sketch: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    options = BoardOptions(bootloader=bench.optiboot_uno, flash_image=tmp_path / "flash.bin")
+    image = sketch("echo", "uno")
+    with EmulatedBoard(bench.binary, options) as board:
+        run_avrdude(UPLOADS[0], board.port, image, preload=str(bench.modem_shim))
+        board.wait_event("reset", reason="dtr")
+    with EmulatedBoard(bench.binary, options) as board, Echo(board.port) as echo:  # the flash is kept
+        echo.wait_ready()
 
 
 # The driver

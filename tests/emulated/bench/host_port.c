@@ -127,11 +127,20 @@ static void on_opened(void) {
     host_port_set_dtr(true, "dtr-open"); /* no edge, so no reset, when the last close left DTR asserted */
 }
 
+/* A serial device forgets what was not read when it is closed; a pseudo-terminal keeps it for the next to open it, and
+ * does not let its master side throw it away. */
+static void forget_unread_bytes(void) {
+    int slave = open(port.pty_name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (slave < 0)
+        return;
+    tcflush(slave, TCIFLUSH);
+    close(slave);
+}
+
 static void on_closed(void) {
     uint32_t last_baud = read_line_settings();
     port.is_open = false;
-    /* A serial device forgets what was not read when it is closed; a pseudo-terminal would keep it for the next. */
-    tcflush(port.master, TCOFLUSH);
+    forget_unread_bytes();
     if (port.drops_dtr_on_close)
         host_port_set_dtr(false, "close");
     emit_event_with("close", "\"baud\":%u,\"hupcl\":%s", last_baud, port.drops_dtr_on_close ? "true" : "false");

@@ -3,7 +3,7 @@
 // Frame, both ways: A5 LENGTH PAYLOAD... SUM, the sum of the payload's bytes modulo 256. The payload's first byte is the
 // request; the reply repeats it.
 
-#include <EEPROM.h>
+#include <avr/eeprom.h>
 #include <avr/wdt.h>
 
 static const uint8_t FRAME_START = 0xA5;
@@ -48,6 +48,26 @@ static void resetByWatchdog() {
   }
 }
 
+static uint8_t *cell(uint16_t address) {
+  return (uint8_t *)address;
+}
+
+// How long the wire takes for so many bytes, at most 60: they are sent, too.
+static uint16_t timeBytes(uint8_t count) {
+  Serial.flush();
+  const uint32_t start = micros();
+  for (uint8_t i = 0; i < count; i++) Serial.write('U');
+  Serial.flush();
+  return micros() - start;
+}
+
+// Long enough for a burst to overrun the receiver.
+static void ignoreInput() {
+  noInterrupts();
+  delayMicroseconds(10000);
+  interrupts();
+}
+
 static void handle() {
   switch (payload[0]) {
     case 'E': reply(payload, length); break;                                             // echo
@@ -56,11 +76,13 @@ static void handle() {
     case 'W': digitalWrite(payload[1], payload[2]); reply(payload, 3); break;            // write a pin
     case 'R': replyWord('R', digitalRead(payload[1])); break;                            // read a pin
     case 'P': analogWrite(payload[1], payload[2]); reply(payload, 3); break;             // PWM
-    case 'S': EEPROM.update(payload[1], payload[2]); reply(payload, 3); break;           // store
-    case 'L': replyWord('L', EEPROM.read(payload[1])); break;                            // load
+    case 'S': eeprom_update_byte(cell(payload[1]), payload[2]); reply(payload, 3); break; // store
+    case 'L': replyWord('L', eeprom_read_byte(cell(payload[1]))); break;                 // load
     case 'N': replyWord('N', survivedResets); break;                                     // resets survived by SRAM
     case 'F': replyWord('F', resetFlags); break;                                         // cause of the last reset
     case 'D': resetByWatchdog(); break;                                                  // watchdog
+    case 'T': replyWord('T', timeBytes(payload[1])); break;                              // microseconds for bytes
+    case 'I': ignoreInput(); reply(payload, 1); break;                                   // deaf for 10 ms
     default: replyWord('?', payload[0]);
   }
 }
