@@ -1,0 +1,32 @@
+// Channels fill the groups of POLL in their order; one that would pass the limit of a reply opens the next group.
+// Group 0 always exists.
+#pragma once
+#include "Tables.h"
+
+namespace bridging {
+
+constexpr uint8_t kMaxGroupSize = 43;  // bytes of values
+
+class Groups {
+ public:
+  uint8_t groupOfNext(uint8_t valueSize) {
+    used += valueSize;
+    if (used > kMaxGroupSize) {
+      used = valueSize;
+      group++;
+    }
+    return group;
+  }
+
+ private:
+  uint8_t used = 0, group = 0;
+};
+
+inline uint8_t countGroups() {
+  Groups groups;
+  uint8_t last = 0;
+  for (Channel channel; channel.exists(); channel.next()) last = groups.groupOfNext(sizeOf(channel.type()));
+  return last + 1;
+}
+
+}  // namespace bridging
