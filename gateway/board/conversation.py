@@ -100,7 +100,7 @@ class Conversation:
         self._drain(now_s)
         while self._begin_next(now_s):
             self._drain(now_s)
-        if self._session.is_open and now_s - self._session.last_heard_s > self._parts.link_timeout_s:
+        if self._session.is_open and now_s >= self._silent_at_s():
             detail = f"the board has been silent for {self._parts.link_timeout_s:g} s; trying again"
             raise LinkError(Reason.NO_ANSWER, detail)
 
@@ -108,10 +108,13 @@ class Conversation:
         """The moment by which `step` must be called again."""
         moments = [self._session.deadline_s, self._parts.queue.next_deadline_s()]
         if self._session.is_open:
-            moments.append(self._session.last_heard_s + self._parts.link_timeout_s)
+            moments.append(self._silent_at_s())
         if self._up and self._session.idle and self._procedure is None:
             moments.append(self._parts.poller.due_s)
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _silent_at_s(self) -> float:
+        return self._session.last_heard_s + self._parts.link_timeout_s
 
     # ---- events ----
 

@@ -65,7 +65,7 @@ class BoardSettings:
 
     name: str
     port: str
-    baud: int | None = None
+    baud: int | None = DEFAULT_BAUD
     poll_interval_s: float = 0.1
     failsafe_after_s: float = 2.0
     failsafe_latch: bool = False
@@ -180,7 +180,7 @@ class BoardWorker:
         self._parts.reporter.went_offline(error.reason, str(error))
 
     def _pause_after(self, reason: Reason, *, established: bool) -> float:
-        if established:
+        if established and reason is not Reason.PORT_BUSY:
             self._backoff.reset()
             return REOPEN_S
         if reason is Reason.PORT_MISSING:

@@ -1,0 +1,453 @@
+"""The board thread over links that are perfect, slow, noisy or dead: one board, its whole life, no real time."""
+
+import pytest
+
+from gateway.board.commands import AskKind
+from gateway.errors import BoardOffline, WrongState
+from gateway.model import BoardState, CommandState, FailsafeCause, Reason
+from gateway.protocol.framing import encode
+from gateway.protocol.messages import Hello
+from tests.board.world import Line, World
+
+
+def test_a_board_comes_online_at_once_and_is_polled_at_its_interval() -> None:
+    world = World().run(10)
+    assert world.sink.states() == [BoardState.CONNECTING, BoardState.ONLINE]
+    assert world.status.schema is not None
+    assert [channel.name for channel in world.status.schema.channels] == ["temperature", "uptime_ms", "led", "fan"]
+    assert 99 <= len(world.sink.samples) <= 101
+    assert world.sink.samples[-1]["temperature"].value == 21.5
+    assert world.opened_at == [1000.0]
+    assert world.links[0].closed
+
+
+def test_samples_are_stamped_with_the_moment_their_poll_was_sent() -> None:
+    world = World(Line(delay_s=0.05)).run(5)
+    for samples in world.sink.samples:
+        sample = samples["uptime_ms"]
+        # The board's uptime counts from the same moment as the world's clock: what it read is never older than said.
+        assert sample.value / 1000 >= sample.monotonic_s - 1000 - 1e-3
+        assert sample.time_s == pytest.approx(sample.monotonic_s + 1.7e9)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [Line(), Line(chunk=1), Line(delay_s=0.02), Line(delay_s=0.15), Line(drop=0.002), Line(flip=0.002, chunk=3)],
+    ids=["perfect", "one byte at a time", "delayed", "slower than its interval", "lossy", "noisy"],
+)
+def test_commands_run_exactly_once_on_every_kind_of_line(line: Line) -> None:
+    world = World(line)
+    commands = []
+    for number in range(40):
+        world.at(2 + number * 0.5, lambda number=number: commands.append(world.submit(action="beep", arguments={"times": number % 13})))
+    world.run(40)
+    assert len(commands) == 40
+    assert [world.now_is(command).state for command in commands] == [CommandState.DONE] * 40
+    assert world.pins.beeps == [number % 13 for number in range(40)]
+    assert [world.now_is(command).result for command in commands] == list(range(1, 41))
+
+
+def test_a_reply_that_is_lost_costs_a_repeat_and_no_second_run() -> None:
+    world = World(poll_interval_s=1.0)
+    commands = []
+
+    def submit() -> None:
+        world.line.lose_replies = 3
+        commands.append(world.submit(action="beep", arguments={"times": 5}))
+
+    world.at(2.5, submit)
+    world.run(8)
+    assert world.pins.beeps == [5]
+    assert world.now_is(commands[0]).state is CommandState.DONE
+    assert world.now_is(commands[0]).result == 1
+    assert world.status.counters["retransmissions"] >= 3
+
+
+def test_when_every_repeat_is_lost_the_boards_record_settles_the_command() -> None:
+    world = World(poll_interval_s=1.0, link_timeout_s=30.0, failsafe_after_s=60.0)
+    commands = []
+
+    def submit() -> None:
+        world.line.lose_replies = 7
+        commands.append(world.submit(action="beep", arguments={"times": 5}, expires_in_ms=60_000))
+
+    world.at(2.5, submit)
+    world.run(20)
+    assert world.pins.beeps == [5]
+    assert world.now_is(commands[0]).state is CommandState.DONE
+    assert world.now_is(commands[0]).result == 1
+
+
+def test_a_command_whose_board_is_reset_before_it_ran_runs_once_after() -> None:
+    world = World(link_timeout_s=30.0)
+    commands = []
+
+    def submit() -> None:
+        world.line.dead = True
+        commands.append(world.submit(action="beep", arguments={"times": 5}))
+
+    def reset() -> None:
+        world.line.dead = False
+        world.board.reset()
+
+    world.at(2, submit)
+    world.at(3, reset)
+    world.run(10)
+    assert world.pins.beeps == [5]
+    assert world.now_is(commands[0]).state is CommandState.DONE
+    assert world.status.resets == 1
+
+
+def test_a_command_that_ran_before_a_reset_is_done_and_not_run_again() -> None:
+    world = World(link_timeout_s=30.0)
+    commands = []
+
+    def submit() -> None:
+        world.line.lose_replies = 2
+        commands.append(world.submit(action="beep", arguments={"times": 5}))
+
+    world.at(2, submit)
+    world.at(2.05, world.board.reset)
+    world.run(10)
+    assert world.pins.beeps == [5]
+    assert world.now_is(commands[0]).state is CommandState.DONE
+
+
+def test_power_loss_with_a_command_under_way_is_unknown() -> None:
+    world = World(link_timeout_s=30.0)
+    commands = []
+
+    def submit() -> None:
+        world.line.dead = True
+        commands.append(world.submit(action="beep", arguments={"times": 5}))
+
+    def cycle() -> None:
+        world.line.dead = False
+        world.board.power_cycle()
+
+    world.at(2, submit)
+    world.at(2.1, cycle)
+    world.at(4, lambda: commands.append(world.submit(action="beep", arguments={"times": 6})))
+    world.run(10)
+    first, second = (world.now_is(command) for command in commands)
+    assert first.state is CommandState.UNKNOWN
+    assert first.error is not None
+    assert "nobody can tell" in first.error.detail
+    assert second.state is CommandState.DONE
+    assert world.pins.beeps == [6]
+
+
+def test_a_reset_is_noticed_survived_and_counted() -> None:
+    world = World()
+    world.at(3, world.board.reset)
+    world.at(6, world.board.reset)
+    world.run(9)
+    assert world.status.state is BoardState.ONLINE
+    assert world.status.resets == 2
+    assert world.sink.messages().count("the board was reset") == 2
+    assert world.opened_at == [1000.0]
+
+
+def test_a_handler_that_says_no_is_failed_with_its_code() -> None:
+    world = World()
+    commands = []
+    world.at(2, lambda: commands.append(world.submit(action="beep", arguments={"times": 13})))
+    world.run(4)
+    command = world.now_is(commands[0])
+    assert command.state is CommandState.FAILED
+    assert command.error is not None
+    assert command.error.code == "code_64"
+
+
+# ---- links that go away ----
+
+
+def test_an_unplugged_board_is_offline_at_once_and_back_within_a_second_of_its_port() -> None:
+    world = World()
+
+    def unplug() -> None:
+        world.line.failing = world.line.missing = Reason.PORT_MISSING
+
+    def replug() -> None:
+        world.line.failing = world.line.missing = None
+
+    world.at(3, unplug)
+    world.at(60, replug)
+    world.at(60.99, lambda: seen.append(world.status.state))
+    seen: list[BoardState] = []
+    world.run(62)
+    assert seen == [BoardState.ONLINE]
+    assert world.sink.states() == [
+        BoardState.CONNECTING,
+        BoardState.ONLINE,
+        BoardState.OFFLINE,
+        BoardState.ONLINE,
+    ]
+    offline = next(status for status in world.sink.statuses if status.state is BoardState.OFFLINE)
+    assert offline.reason is Reason.PORT_MISSING
+    assert all(link.closed for link in world.links)
+
+
+def test_queued_commands_survive_an_unplug_and_expire_at_their_own_deadline() -> None:
+    world = World()
+    commands = []
+
+    def pull() -> None:
+        world.line.failing = world.line.missing = Reason.PORT_MISSING
+        for expires_in_ms in (60_000, 5_000):
+            commands.append(world.submit(action="beep", arguments={"times": 1}, expires_in_ms=expires_in_ms))
+        commands.append(world.submit(action="beep", arguments={"times": 2}, expires_in_ms=60_000))
+
+    def push() -> None:
+        world.line.failing = world.line.missing = None
+
+    world.at(3, pull)
+    world.at(7.99, lambda: seen.append(world.now_is(commands[1]).state))
+    world.at(8.02, lambda: seen.append(world.now_is(commands[1]).state))
+    world.at(20, push)
+    seen: list[CommandState] = []
+    world.run(30)
+    assert seen == [CommandState.QUEUED, CommandState.EXPIRED]
+    assert [world.now_is(command).state for command in commands] == [
+        CommandState.DONE,
+        CommandState.EXPIRED,
+        CommandState.DONE,
+    ]
+    assert world.pins.beeps == [1, 2]
+
+
+def test_a_silent_board_is_degraded_then_offline_and_is_tried_for_ever_with_growing_pauses() -> None:
+    world = World(Line())
+    world.at(3, lambda: setattr(world.line, "dead", True))
+    world.run(200)
+    assert world.sink.states()[:4] == [
+        BoardState.CONNECTING,
+        BoardState.ONLINE,
+        BoardState.DEGRADED,
+        BoardState.OFFLINE,
+    ]
+    assert world.status.state is BoardState.OFFLINE
+    assert world.status.reason is Reason.NO_ANSWER
+    pauses = [later - sooner for sooner, later in zip(world.opened_at[2:], world.opened_at[3:], strict=False)]
+    assert pauses[0] < pauses[1] < pauses[2]
+    assert max(pauses) < 45
+    assert sum(entry.message.startswith("offline") for entry in world.sink.entries) == 1
+
+
+def test_a_degraded_board_recovers() -> None:
+    world = World(link_timeout_s=10.0)
+    world.at(3, lambda: setattr(world.line, "dead", True))
+    world.at(7, lambda: setattr(world.line, "dead", False))
+    world.run(12)
+    assert world.sink.states() == [
+        BoardState.CONNECTING,
+        BoardState.ONLINE,
+        BoardState.DEGRADED,
+        BoardState.ONLINE,
+    ]
+    assert "polls are answered again" in world.sink.messages()
+    assert world.status.counters["polls_missed"] >= 3
+    assert world.status.detail is None
+
+
+@pytest.mark.parametrize("reason", [Reason.PORT_BUSY, Reason.PERMISSION_DENIED, Reason.PORT_MISSING])
+def test_a_port_that_does_not_open_is_told_with_its_reason(reason: Reason) -> None:
+    world = World(Line(missing=reason))
+    refused = []
+    world.at(1, lambda: refused.append(pytest.raises(BoardOffline, world.submit, action="beep")))
+    world.run(2)
+    assert (world.status.state, world.status.reason) == (BoardState.OFFLINE, reason)
+    assert world.status.detail is not None
+    assert reason in str(refused[0].value)
+
+
+def test_a_wrong_rate_is_named_with_the_right_one() -> None:
+    world = World(Line(wrong_baud=115_200)).run(12)
+    assert (world.status.state, world.status.reason) == (BoardState.OFFLINE, Reason.WRONG_BAUD)
+    assert "115200" in (world.status.detail or "")
+
+
+def test_automatic_baud_finds_the_rate() -> None:
+    world = World(Line(wrong_baud=57_600), baud=None).run(12)
+    assert world.status.state is BoardState.ONLINE
+    assert any("57600 baud" in message for message in world.sink.messages())
+
+
+def test_a_board_reset_by_opening_is_greeted_after_its_boot() -> None:
+    world = World(Line(answers_at_once=False)).run(3)
+    assert world.status.state is BoardState.ONLINE
+
+
+def test_an_unexpected_error_does_not_end_the_thread(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    broken = iter([ZeroDivisionError("a fault of ours")])
+
+    def publish(status: object) -> None:
+        for error in broken:
+            raise error
+
+    world.sink.publish_status = publish  # type: ignore[assignment]
+    world.run(10)
+    assert len(world.sink.samples) > 10
+    assert "a fault of ours" in caplog.text
+
+
+def test_a_port_that_another_program_writes_to_is_reported() -> None:
+    world = World()
+
+    def intrude() -> None:  # another program says HELLO: the board takes its session and forgets ours
+        hello = Hello(1, 1, 0, 0x999999F0, 1, 0)
+        world.board.receive(encode(Hello.TYPE, 0, 0xF0, payload=hello.to_bytes()))
+        world.board.transmit()
+
+    world.at(3, intrude)
+    world.at(5, intrude)
+    world.run(5.5)
+    assert world.status.reason is Reason.PORT_BUSY
+    assert "another program" in (world.status.detail or "")
+
+
+# ---- failsafe ----
+
+
+def test_after_the_host_was_silent_the_latch_is_cleared_and_nothing_moves_until_a_new_command() -> None:
+    world = World(link_timeout_s=30.0)
+    commands = []
+    world.at(2, lambda: commands.append(world.submit(channel="led", value=True)))
+    world.at(3, lambda: setattr(world.line, "dead", True))
+    world.at(8, lambda: setattr(world.line, "dead", False))
+    world.at(10, lambda: seen.append((world.pins.led, world.status.failsafe)))
+    world.at(11, lambda: commands.append(world.submit(channel="led", value=True)))
+    seen: list[object] = []
+    world.run(13)
+    assert seen == [(0, None)]
+    assert world.pins.safe_calls == 1
+    assert world.pins.led == 1
+    assert {world.now_is(command).state for command in commands} == {CommandState.DONE}
+    assert "outputs are latched at their safe values by link" in world.sink.messages()
+
+
+def test_a_board_configured_to_stay_latched_waits_for_clear() -> None:
+    world = World(link_timeout_s=30.0, failsafe_latch=True)
+    world.at(3, lambda: setattr(world.line, "dead", True))
+    world.at(8, lambda: setattr(world.line, "dead", False))
+    refused = []
+    world.at(12, lambda: refused.append(pytest.raises(WrongState, world.submit, channel="led", value=True)))
+    world.at(13, lambda: world.queue.ask(AskKind.CLEAR))
+    world.at(14, lambda: world.submit(channel="led", value=True))
+    world.run(16)
+    assert "clear" in str(refused[0].value)
+    assert world.pins.led == 1
+    assert world.status.failsafe is None
+
+
+def test_safe_overtakes_the_queue_cancels_it_and_stays_until_cleared() -> None:
+    world = World()
+    commands = []
+    asked = []
+
+    def ask() -> None:
+        world.line.delay_s = 0.3  # a command is under way while SAFE comes
+        commands.append(world.submit(channel="led", value=True))
+        commands.append(world.submit(action="beep", arguments={"times": 1}))
+        commands.append(world.submit(action="beep", arguments={"times": 2}))
+        world.at(4.1, lambda: asked.append(world.queue.ask(AskKind.SAFE)))
+
+    world.at(4, ask)
+    world.at(6, lambda: seen.append((world.pins.led, world.status.failsafe)))
+    world.at(6, lambda: refused.append(pytest.raises(WrongState, world.submit, channel="led", value=True)))
+    world.at(7, world.board.reset)
+    world.at(9, lambda: seen.append((world.pins.led, world.status.failsafe)))
+    world.at(9, lambda: cleared.append(world.queue.ask(AskKind.CLEAR)))
+    world.at(11, lambda: commands.append(world.submit(channel="led", value=True)))
+    seen: list[object] = []
+    refused: list[object] = []
+    cleared: list[object] = []
+    world.run(14)
+    assert asked[0].done()
+    assert seen == [(0, FailsafeCause.SAFE), (0, FailsafeCause.SAFE)]
+    first, second, third, last = (world.now_is(command) for command in commands)
+    assert first.state is CommandState.DONE
+    assert [second.state, third.state] == [CommandState.CANCELLED] * 2
+    assert second.error is not None
+    assert second.error.code == "safe"
+    assert cleared[0].done()
+    assert last.state is CommandState.DONE
+    assert world.pins.beeps == []
+    assert world.status.failsafe is None
+
+
+def test_a_sent_command_that_never_reached_the_board_is_cancelled_by_safe() -> None:
+    world = World()
+    commands = []
+
+    def lose_then_ask() -> None:
+        world.line.dead = True
+        commands.append(world.submit(channel="led", value=True))
+
+    def safe() -> None:
+        world.line.dead = False
+        world.queue.ask(AskKind.SAFE)
+
+    world.at(3, lose_then_ask)
+    world.at(3.01, safe)
+    world.run(6)
+    command = world.now_is(commands[0])
+    assert command.state is CommandState.CANCELLED
+    assert world.pins.led == 0
+
+
+def test_safe_during_the_bring_up_comes_first() -> None:
+    world = World(Line(delay_s=0.02))
+    asked = []
+    world.at(2, world.board.reset)
+    world.at(2.06, lambda: world.queue.open(world.status.schema))
+    world.at(2.06, lambda: asked.append(world.queue.ask(AskKind.SAFE)))
+    world.run(5)
+    assert asked[0].done()
+    assert world.status.failsafe is FailsafeCause.SAFE
+    assert world.status.state is BoardState.ONLINE
+
+
+def test_a_hold_ends_on_the_board_and_is_told() -> None:
+    world = World()
+    commands = []
+    world.at(2, lambda: commands.append(world.submit(channel="fan", value=120, hold_ms=500)))
+    world.at(2.4, lambda: seen.append(world.pins.fan))
+    world.at(3, lambda: seen.append(world.pins.fan))
+    seen: list[object] = []
+    world.run(4)
+    assert seen == [120, 0]
+    assert any("hold ended" in message for message in world.sink.messages())
+    assert world.sink.samples[-1]["fan"].value == 0
+
+
+def test_a_held_command_does_not_begin_later_than_its_hold() -> None:
+    world = World(link_timeout_s=30.0)
+    commands = []
+
+    def submit() -> None:
+        world.line.dead = True
+        commands.append(world.submit(channel="fan", value=120, hold_ms=400))
+
+    world.at(2, submit)
+    world.at(3, lambda: setattr(world.line, "dead", False))
+    world.run(8)
+    assert world.now_is(commands[0]).state is CommandState.EXPIRED
+    assert world.pins.fan == 0
+
+
+# ---- what the board prints ----
+
+
+def test_printed_text_becomes_log_lines_and_a_flood_is_bounded() -> None:
+    world = World()
+    world.at(2, lambda: world.say(b"pump on\r\n"))
+    for number in range(5000):
+        world.at(3 + number / 5000, lambda: world.say(b"spam spam spam\n"))
+    world.run(6)
+    texts = [entry.message for entry in world.sink.entries if entry.kind == "text"]
+    assert texts[0] == "pump on"
+    assert len(texts) < 200
+    assert world.status.counters["log_lines_dropped"] > 4000
+    assert world.status.state is BoardState.ONLINE
