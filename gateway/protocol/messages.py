@@ -5,11 +5,11 @@ A message's `HEAD` packs its fixed fields; a class with a `TAIL` ends in that ma
 """
 
 import enum
-import operator
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self, TypeVar
+from types import MappingProxyType
+from typing import ClassVar, Self, TypeVar
 
 from gateway.model import ValueType
 from gateway.protocol.framing import MAX_PAYLOAD
@@ -102,63 +102,55 @@ class Message:
     """Base of all messages: packing by the class's own row of the table."""
 
     TYPE: ClassVar[int]
+    FIELDS: ClassVar[tuple[str, ...]]
     HEAD: ClassVar[struct.Struct]
     TAIL: ClassVar[int]
-    _values: ClassVar[Callable[[Any], Any]]
 
     def to_bytes(self) -> bytes:
         """The payload. Raises MessageError for a field that does not fit its place on the wire."""
-        values = type(self)._values(self)
+        values = [getattr(self, name) for name in self.FIELDS]
+        tail = values.pop() if self.TAIL else b""
+        if len(tail) > self.TAIL:
+            raise MessageError(f"{type(self).__name__}: {len(tail)} trailing bytes, at most {self.TAIL} fit")
         try:
-            payload = self.HEAD.pack(*values[: len(values) - bool(self.TAIL)])
+            return self.HEAD.pack(*values) + tail
         except struct.error as error:
             raise MessageError(f"{type(self).__name__}: {error}") from error
-        tail = values[-1] if self.TAIL else b""
-        if len(tail) > self.TAIL:
-            raise MessageError(f"{type(self).__name__}: at most {self.TAIL} trailing bytes, not {len(tail)}")
-        return payload + bytes(tail)
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Self:
-        """The message in a payload. Raises MessageError unless its length is exactly what the type implies."""
+        """The message in a payload. Raises MessageError for a length that its type never has."""
         size = cls.HEAD.size
         if not size <= len(payload) <= size + cls.TAIL:
-            raise MessageError(f"{cls.__name__}: {len(payload)} bytes, expected {size} to {size + cls.TAIL}")
+            expected = f"{size} to {size + cls.TAIL}" if cls.TAIL else f"{size}"
+            raise MessageError(f"{cls.__name__}: {len(payload)} bytes, expected {expected}")
         tail = (payload[size:],) if cls.TAIL else ()
         return cls(*cls.HEAD.unpack_from(payload), *tail)
 
 
 M = TypeVar("M", bound=Message)
-REQUESTS: dict[int, type[Message]] = {}
-REPLIES: dict[int, type[Message]] = {}
-EVENTS: dict[int, type[Message]] = {}
+_Table = dict[int, type[Message]]
+_requests: _Table = {}
+_replies: _Table = {}
+_events: _Table = {}
+REQUESTS: Mapping[int, type[Message]] = MappingProxyType(_requests)
+REPLIES: Mapping[int, type[Message]] = MappingProxyType(_replies)
+EVENTS: Mapping[int, type[Message]] = MappingProxyType(_events)
 
 
-def _row(
-    table: dict[int, type[Message]], message_type: int, layout: str, *, tail: int = 0
-) -> Callable[[type[M]], type[M]]:
+def _row(table: _Table, message_type: int, layout: str, *, tail: int = 0) -> Callable[[type[M]], type[M]]:
     """Enters a class into its table: `layout` packs all fields, or all but the last where a `tail` follows."""
 
     def enter(cls: type[M]) -> type[M]:
-        names = [field.name for field in fields(cls)]
-        getter = operator.attrgetter(*names) if names else None
         cls.TYPE, cls.HEAD, cls.TAIL = message_type, struct.Struct("<" + layout), tail
-        cls._values = staticmethod(_tuple_of(getter, len(names)))
+        cls.FIELDS = tuple(field.name for field in fields(cls))
         table[message_type] = cls
         return cls
 
     return enter
 
 
-def _tuple_of(getter: Callable[[Any], Any] | None, count: int) -> Callable[[Any], tuple[Any, ...]]:
-    if getter is None:
-        return lambda _message: ()
-    if count == 1:
-        return lambda message: (getter(message),)
-    return getter
-
-
-@_row(REQUESTS, 0x01, "BBHIII")
+@_row(_requests, 0x01, "BBHIII")
 @dataclass(frozen=True, slots=True)
 class Hello(Message):
     """Opens a session; `failsafe_ms` 0 keeps the sketch's own limit."""
@@ -171,7 +163,7 @@ class Hello(Message):
     unix_time: int
 
 
-@_row(REPLIES, 0x81, "BBBBBIIIIBBII")
+@_row(_replies, 0x81, "BBBBBIIIIBBII")
 @dataclass(frozen=True, slots=True)
 class HelloReply(Message):
     """The board's answer: what it offers, and its at-most-once record (`stored_epoch`, `started`, `done`, `result`)."""
@@ -191,7 +183,7 @@ class HelloReply(Message):
     schema_hash: int
 
 
-@_row(REQUESTS, 0x02, "BBB")
+@_row(_requests, 0x02, "BBB")
 @dataclass(frozen=True, slots=True)
 class Describe(Message):
     """Asks for one record (`RecordKind`)."""
@@ -201,7 +193,7 @@ class Describe(Message):
     argument: int
 
 
-@_row(REPLIES, 0x82, "BBB", tail=MAX_PAYLOAD - 3)
+@_row(_replies, 0x82, "BBB", tail=MAX_PAYLOAD - 3)
 @dataclass(frozen=True, slots=True)
 class DescribeReply(Message):
     """One record, in `record`."""
@@ -212,7 +204,7 @@ class DescribeReply(Message):
     record: bytes
 
 
-@_row(REQUESTS, 0x03, "B")
+@_row(_requests, 0x03, "B")
 @dataclass(frozen=True, slots=True)
 class Poll(Message):
     """Asks for one group of readings."""
@@ -220,7 +212,7 @@ class Poll(Message):
     group: int
 
 
-@_row(REPLIES, 0x83, "BBIIB", tail=MAX_VALUES)
+@_row(_replies, 0x83, "BBIIB", tail=MAX_VALUES)
 @dataclass(frozen=True, slots=True)
 class PollReply(Message):
     """One group's values, packed in index order; `t_us` is the board's micros()."""
@@ -233,7 +225,7 @@ class PollReply(Message):
     values: bytes
 
 
-@_row(REQUESTS, 0x04, "IBH", tail=MAX_PAYLOAD - 7)
+@_row(_requests, 0x04, "IBH", tail=MAX_PAYLOAD - 7)
 @dataclass(frozen=True, slots=True)
 class RunCommand(Message):
     """COMMAND: writes a channel or runs an action, at most once for each `id`."""
@@ -244,7 +236,7 @@ class RunCommand(Message):
     arguments: bytes
 
 
-@_row(REPLIES, 0x84, "IBBI", tail=4)
+@_row(_replies, 0x84, "IBBI", tail=4)
 @dataclass(frozen=True, slots=True)
 class CommandReply(Message):
     """What became of command `id`; `code` 0 = the handler said yes."""
@@ -256,7 +248,7 @@ class CommandReply(Message):
     result: bytes
 
 
-@_row(REQUESTS, 0x05, "I")
+@_row(_requests, 0x05, "I")
 @dataclass(frozen=True, slots=True)
 class SetEpoch(Message):
     """EPOCH: gives the board's record a new identity; a new value zeroes its ids."""
@@ -264,7 +256,7 @@ class SetEpoch(Message):
     epoch: int
 
 
-@_row(REPLIES, 0x85, "I")
+@_row(_replies, 0x85, "I")
 @dataclass(frozen=True, slots=True)
 class SetEpochReply(Message):
     """The epoch now stored."""
@@ -272,31 +264,31 @@ class SetEpochReply(Message):
     epoch: int
 
 
-@_row(REQUESTS, 0x06, "")
+@_row(_requests, 0x06, "")
 @dataclass(frozen=True, slots=True)
 class Safe(Message):
     """SAFE: all outputs to safe values and latched, in any session."""
 
 
-@_row(REPLIES, 0x86, "")
+@_row(_replies, 0x86, "")
 @dataclass(frozen=True, slots=True)
 class SafeReply(Message):
     """Outputs are safe."""
 
 
-@_row(REQUESTS, 0x07, "")
+@_row(_requests, 0x07, "")
 @dataclass(frozen=True, slots=True)
 class Clear(Message):
     """CLEAR: leaves the failsafe."""
 
 
-@_row(REPLIES, 0x87, "")
+@_row(_replies, 0x87, "")
 @dataclass(frozen=True, slots=True)
 class ClearReply(Message):
     """The latch is open."""
 
 
-@_row(REQUESTS, 0x08, "I")
+@_row(_requests, 0x08, "I")
 @dataclass(frozen=True, slots=True)
 class Ping(Message):
     """Keeps a session alive and measures its round trip."""
@@ -304,7 +296,7 @@ class Ping(Message):
     token: int
 
 
-@_row(REPLIES, 0x88, "III")
+@_row(_replies, 0x88, "III")
 @dataclass(frozen=True, slots=True)
 class PingReply(Message):
     """The token again, and the board's clocks."""
@@ -314,7 +306,7 @@ class PingReply(Message):
     uptime_ms: int
 
 
-@_row(REQUESTS, 0x09, "BHB")
+@_row(_requests, 0x09, "BHB")
 @dataclass(frozen=True, slots=True)
 class Stream(Message):
     """Asks for TELEMETRY every `period_ms` while the lease (in 100 ms, 0 = stop) runs."""
@@ -324,7 +316,7 @@ class Stream(Message):
     lease: int
 
 
-@_row(REPLIES, 0x89, "BHB")
+@_row(_replies, 0x89, "BHB")
 @dataclass(frozen=True, slots=True)
 class StreamReply(Message):
     """The stream as granted."""
@@ -334,13 +326,13 @@ class StreamReply(Message):
     lease: int
 
 
-@_row(REQUESTS, 0x0A, "")
+@_row(_requests, 0x0A, "")
 @dataclass(frozen=True, slots=True)
 class Stats(Message):
     """Asks for the board's own link counters."""
 
 
-@_row(REPLIES, 0x8A, "HHHIH")
+@_row(_replies, 0x8A, "HHHIH")
 @dataclass(frozen=True, slots=True)
 class StatsReply(Message):
     """The board's own link counters."""
@@ -352,7 +344,7 @@ class StatsReply(Message):
     free_ram: int
 
 
-@_row(REQUESTS, 0x0B, "I")
+@_row(_requests, 0x0B, "I")
 @dataclass(frozen=True, slots=True)
 class SetId(Message):
     """SETID: gives a blank board its unique id."""
@@ -360,7 +352,7 @@ class SetId(Message):
     id: int
 
 
-@_row(REPLIES, 0x8B, "I")
+@_row(_replies, 0x8B, "I")
 @dataclass(frozen=True, slots=True)
 class SetIdReply(Message):
     """The unique id now stored."""
@@ -368,7 +360,7 @@ class SetIdReply(Message):
     id: int
 
 
-@_row(EVENTS, 0x40, "BBI")
+@_row(_events, 0x40, "BBI")
 @dataclass(frozen=True, slots=True)
 class Boot(Message):
     """The sketch has just begun."""
@@ -378,7 +370,7 @@ class Boot(Message):
     uptime_ms: int
 
 
-@_row(EVENTS, 0x41, "", tail=MAX_PAYLOAD)
+@_row(_events, 0x41, "", tail=MAX_PAYLOAD)
 @dataclass(frozen=True, slots=True)
 class Log(Message):
     """Text from the sketch, UTF-8."""
@@ -386,7 +378,7 @@ class Log(Message):
     text: bytes
 
 
-@_row(EVENTS, 0x42, "BI", tail=MAX_VALUES)
+@_row(_events, 0x42, "BI", tail=MAX_VALUES)
 @dataclass(frozen=True, slots=True)
 class Change(Message):
     """One channel's new value."""
@@ -396,7 +388,7 @@ class Change(Message):
     value: bytes
 
 
-@_row(EVENTS, 0x43, "BBIIB", tail=MAX_VALUES)
+@_row(_events, 0x43, "BBIIB", tail=MAX_VALUES)
 @dataclass(frozen=True, slots=True)
 class Telemetry(Message):
     """A stream's sample, laid out as a POLL reply."""
@@ -409,7 +401,7 @@ class Telemetry(Message):
     values: bytes
 
 
-@_row(REPLIES, 0xFF, "BBB")
+@_row(_replies, 0xFF, "BBB")
 @dataclass(frozen=True, slots=True)
 class ErrorReply(Message):
     """A sound request that the board refuses."""
@@ -422,8 +414,34 @@ class ErrorReply(Message):
 # ---- records of DESCRIBE: fixed fields, then length-prefixed UTF-8 strings ----
 
 
-def _pack_strings(*texts: str) -> bytes:
-    return b"".join(bytes((len(data),)) + data for data in (text.encode() for text in texts))
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Base of all records: packing by the class's own layout. What may stand in one is for `board.schema` to say."""
+
+    FIELDS: ClassVar[tuple[str, ...]]
+    HEAD: ClassVar[struct.Struct]
+    STRINGS: ClassVar[int]
+
+    def to_bytes(self) -> bytes:
+        """The record as DESCRIBE sends it. Raises MessageError for a field that does not fit its place."""
+        values = tuple(getattr(self, name) for name in self.FIELDS)
+        numbers, texts = values[: -self.STRINGS], values[-self.STRINGS :]
+        try:
+            head = self.HEAD.pack(*numbers)
+            strings = [bytes((len(data),)) + data for data in (text.encode() for text in texts)]
+        except (struct.error, ValueError) as error:
+            raise MessageError(f"{type(self).__name__}: {error}") from error
+        if self.HEAD.unpack(head) != numbers:
+            raise MessageError(f"{type(self).__name__}: a limit or safe value that is not 4 bytes")
+        return head + b"".join(strings)
+
+    @classmethod
+    def from_bytes(cls, record: bytes) -> Self:
+        """The record in these bytes. Raises MessageError for anything but exactly one such record."""
+        if len(record) < cls.HEAD.size:
+            raise MessageError(f"{cls.__name__}: {len(record)} bytes, expected at least {cls.HEAD.size}")
+        texts = _unpack_strings(record, cls.HEAD.size, count=cls.STRINGS)
+        return cls(*cls.HEAD.unpack_from(record), *texts)
 
 
 def _unpack_strings(record: bytes, at: int, *, count: int) -> list[str]:
@@ -443,38 +461,37 @@ def _unpack_strings(record: bytes, at: int, *, count: int) -> list[str]:
     return texts
 
 
-def _unpack_head(head: struct.Struct, record: bytes) -> tuple[Any, ...]:
-    if len(record) < head.size:
-        raise MessageError(f"a record of {len(record)} bytes, expected at least {head.size}")
-    return head.unpack_from(record)
+R = TypeVar("R", bound=Record)
+_records: dict[RecordKind, type[Record]] = {}
+RECORDS: Mapping[RecordKind, type[Record]] = MappingProxyType(_records)
 
 
+def _record(kind: RecordKind, layout: str, *, strings: int) -> Callable[[type[R]], type[R]]:
+    """Enters a class into its table: `layout` packs all fields but the last, the `strings`."""
+
+    def enter(cls: type[R]) -> type[R]:
+        cls.FIELDS = tuple(field.name for field in fields(cls))
+        cls.HEAD, cls.STRINGS = struct.Struct("<" + layout), strings
+        _records[kind] = cls
+        return cls
+
+    return enter
+
+
+@_record(RecordKind.BOARD, "", strings=4)
 @dataclass(frozen=True, slots=True)
-class BoardRecord:
-    """Who the board is."""
+class BoardRecord(Record):
+    """Who the board is; `unique_id` is empty on a board that has none."""
 
     board: str
     sketch: str
     version: str
     unique_id: str
 
-    def to_bytes(self) -> bytes:
-        """The record as DESCRIBE sends it."""
-        return _pack_strings(self.board, self.sketch, self.version, self.unique_id)
 
-    @classmethod
-    def from_bytes(cls, record: bytes) -> Self:
-        """Raises MessageError for anything but one such record."""
-        return cls(*_unpack_strings(record, 0, count=4))
-
-
-_CHANNEL_HEAD = struct.Struct("<BBb4s4s4s")
-_ACTION_HEAD = struct.Struct("<BBB")
-_ARGUMENT_HEAD = struct.Struct("<Bb4s4s")
-
-
+@_record(RecordKind.CHANNEL, "BBb4s4s4s", strings=2)
 @dataclass(frozen=True, slots=True)
-class ChannelRecord:
+class ChannelRecord(Record):
     """One channel; `minimum`, `maximum` and `safe` are raw (before scale), 4 bytes each, little-endian."""
 
     type: int
@@ -486,20 +503,11 @@ class ChannelRecord:
     name: str
     unit: str
 
-    def to_bytes(self) -> bytes:
-        """The record as DESCRIBE sends it."""
-        head = _CHANNEL_HEAD.pack(self.type, self.flags, self.scale, self.minimum, self.maximum, self.safe)
-        return head + _pack_strings(self.name, self.unit)
 
-    @classmethod
-    def from_bytes(cls, record: bytes) -> Self:
-        """Raises MessageError for anything but one such record."""
-        return cls(*_unpack_head(_CHANNEL_HEAD, record), *_unpack_strings(record, _CHANNEL_HEAD.size, count=2))
-
-
+@_record(RecordKind.ACTION, "BBB", strings=2)
 @dataclass(frozen=True, slots=True)
-class ActionRecord:
-    """One action; its arguments are records of their own."""
+class ActionRecord(Record):
+    """One action; `arguments` is their number, each is a record of its own. No flag is defined yet."""
 
     arguments: int
     returns: int
@@ -507,18 +515,10 @@ class ActionRecord:
     name: str
     doc: str
 
-    def to_bytes(self) -> bytes:
-        """The record as DESCRIBE sends it."""
-        return _ACTION_HEAD.pack(self.arguments, self.returns, self.flags) + _pack_strings(self.name, self.doc)
 
-    @classmethod
-    def from_bytes(cls, record: bytes) -> Self:
-        """Raises MessageError for anything but one such record."""
-        return cls(*_unpack_head(_ACTION_HEAD, record), *_unpack_strings(record, _ACTION_HEAD.size, count=2))
-
-
+@_record(RecordKind.ARGUMENT, "Bb4s4s", strings=2)
 @dataclass(frozen=True, slots=True)
-class ArgumentRecord:
+class ArgumentRecord(Record):
     """One argument of an action; limits are raw, 4 bytes each, little-endian."""
 
     type: int
@@ -527,16 +527,6 @@ class ArgumentRecord:
     maximum: bytes
     name: str
     unit: str
-
-    def to_bytes(self) -> bytes:
-        """The record as DESCRIBE sends it."""
-        head = _ARGUMENT_HEAD.pack(self.type, self.scale, self.minimum, self.maximum)
-        return head + _pack_strings(self.name, self.unit)
-
-    @classmethod
-    def from_bytes(cls, record: bytes) -> Self:
-        """Raises MessageError for anything but one such record."""
-        return cls(*_unpack_head(_ARGUMENT_HEAD, record), *_unpack_strings(record, _ARGUMENT_HEAD.size, count=2))
 
 
 def schema_hash(records: Iterable[bytes]) -> int:
@@ -550,14 +540,16 @@ def schema_hash(records: Iterable[bytes]) -> int:
 
 # ---- raw values ----
 
-RAW_LAYOUT: dict[ValueType, struct.Struct] = {
-    ValueType.BOOL: struct.Struct("<B"),
-    ValueType.U8: struct.Struct("<B"),
-    ValueType.I8: struct.Struct("<b"),
-    ValueType.U16: struct.Struct("<H"),
-    ValueType.I16: struct.Struct("<h"),
-    ValueType.U32: struct.Struct("<I"),
-    ValueType.I32: struct.Struct("<i"),
-    ValueType.F32: struct.Struct("<f"),
-}
+RAW_LAYOUT: Mapping[ValueType, struct.Struct] = MappingProxyType(
+    {
+        ValueType.BOOL: struct.Struct("<B"),
+        ValueType.U8: struct.Struct("<B"),
+        ValueType.I8: struct.Struct("<b"),
+        ValueType.U16: struct.Struct("<H"),
+        ValueType.I16: struct.Struct("<h"),
+        ValueType.U32: struct.Struct("<I"),
+        ValueType.I32: struct.Struct("<i"),
+        ValueType.F32: struct.Struct("<f"),
+    }
+)
 """How a raw value of each type but TEXT lies on the wire."""
