@@ -1,13 +1,29 @@
 """The board thread over links that are perfect, slow, noisy or dead: one board, its whole life, no real time."""
 
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from gateway.board.commands import AskKind
-from gateway.errors import BoardOffline, WrongState
+from gateway.errors import BoardOffline, GatewayError, WrongState
 from gateway.model import BoardState, CommandState, FailsafeCause, Reason
-from gateway.protocol.framing import encode
-from gateway.protocol.messages import Hello
-from tests.board.world import Line, World
+from gateway.protocol.framing import Deframer, Frame, encode
+from gateway.protocol.messages import (
+    EVENTS,
+    REPLIES,
+    Describe,
+    DescribeReply,
+    ErrorCode,
+    ErrorReply,
+    Hello,
+    Log,
+    Message,
+    PollReply,
+    RecordKind,
+)
+from tests.board.world import Line, World, refusal_of
 
 
 def test_a_board_comes_online_at_once_and_is_polled_at_its_interval() -> None:
@@ -39,7 +55,10 @@ def test_commands_run_exactly_once_on_every_kind_of_line(line: Line) -> None:
     world = World(line)
     commands = []
     for number in range(40):
-        world.at(2 + number * 0.5, lambda number=number: commands.append(world.submit(action="beep", arguments={"times": number % 13})))
+        world.at(
+            2 + number * 0.5,
+            lambda number=number: commands.append(world.submit(action="beep", arguments={"times": number % 13})),
+        )
     world.run(40)
     assert len(commands) == 40
     assert [world.now_is(command).state for command in commands] == [CommandState.DONE] * 40
@@ -254,11 +273,12 @@ def test_a_degraded_board_recovers() -> None:
 def test_a_port_that_does_not_open_is_told_with_its_reason(reason: Reason) -> None:
     world = World(Line(missing=reason))
     refused = []
-    world.at(1, lambda: refused.append(pytest.raises(BoardOffline, world.submit, action="beep")))
+    world.at(1, lambda: refused.append(refusal_of(lambda: world.submit(action="beep"))))
     world.run(2)
     assert (world.status.state, world.status.reason) == (BoardState.OFFLINE, reason)
     assert world.status.detail is not None
-    assert reason in str(refused[0].value)
+    assert isinstance(refused[0], BoardOffline)
+    assert reason in str(refused[0])
 
 
 def test_a_wrong_rate_is_named_with_the_right_one() -> None:
@@ -332,11 +352,12 @@ def test_a_board_configured_to_stay_latched_waits_for_clear() -> None:
     world.at(3, lambda: setattr(world.line, "dead", True))
     world.at(8, lambda: setattr(world.line, "dead", False))
     refused = []
-    world.at(12, lambda: refused.append(pytest.raises(WrongState, world.submit, channel="led", value=True)))
+    world.at(12, lambda: refused.append(refusal_of(lambda: world.submit(channel="led", value=True))))
     world.at(13, lambda: world.queue.ask(AskKind.CLEAR))
     world.at(14, lambda: world.submit(channel="led", value=True))
     world.run(16)
-    assert "clear" in str(refused[0].value)
+    assert isinstance(refused[0], WrongState)
+    assert "clear" in str(refused[0])
     assert world.pins.led == 1
     assert world.status.failsafe is None
 
@@ -355,16 +376,17 @@ def test_safe_overtakes_the_queue_cancels_it_and_stays_until_cleared() -> None:
 
     world.at(4, ask)
     world.at(6, lambda: seen.append((world.pins.led, world.status.failsafe)))
-    world.at(6, lambda: refused.append(pytest.raises(WrongState, world.submit, channel="led", value=True)))
+    world.at(6, lambda: refused.append(refusal_of(lambda: world.submit(channel="led", value=True))))
     world.at(7, world.board.reset)
     world.at(9, lambda: seen.append((world.pins.led, world.status.failsafe)))
     world.at(9, lambda: cleared.append(world.queue.ask(AskKind.CLEAR)))
     world.at(11, lambda: commands.append(world.submit(channel="led", value=True)))
     seen: list[object] = []
-    refused: list[object] = []
+    refused: list[GatewayError] = []
     cleared: list[object] = []
     world.run(14)
     assert asked[0].done()
+    assert isinstance(refused[0], WrongState)
     assert seen == [(0, FailsafeCause.SAFE), (0, FailsafeCause.SAFE)]
     first, second, third, last = (world.now_is(command) for command in commands)
     assert first.state is CommandState.DONE
@@ -451,3 +473,108 @@ def test_printed_text_becomes_log_lines_and_a_flood_is_bounded() -> None:
     assert len(texts) < 200
     assert world.status.counters["log_lines_dropped"] > 4000
     assert world.status.state is BoardState.ONLINE
+
+
+def test_a_log_event_is_a_line_of_the_boards_log() -> None:
+    world = World()
+
+    def log() -> None:
+        sid = world.worker._session_id % 256
+        world.say(encode(Log.TYPE, 3, sid, payload=b"tank \xff\x1b[31mfull"))
+
+    world.at(2, log)
+    world.run(3)
+    assert "tank \ufffd\\x1b[31mfull" in world.sink.messages()
+
+
+# ---- what a board says of itself ----
+
+
+class Liar:
+    """Changes what the board says of itself, before it goes out."""
+
+    def __init__(self, world: World, lie: Callable[[Message], Message | None]) -> None:
+        self._honest = world.board.transmit
+        self._lie = lie
+        world.board.transmit = self.transmit  # type: ignore[method-assign]
+
+    def transmit(self) -> bytes:
+        said = b""
+        for frame in Deframer().feed(self._honest()):
+            assert isinstance(frame, Frame)
+            table = EVENTS if frame.type in EVENTS else REPLIES
+            message = self._lie(table[frame.type].from_bytes(frame.payload))
+            if message is not None:
+                said += encode(message.TYPE, frame.seq, frame.sid, payload=message.to_bytes())
+        return said
+
+
+def record_is(kind: RecordKind, change: Callable[[bytes], bytes]) -> Callable[[Message], Message]:
+    def lie(message: Message) -> Message:
+        if isinstance(message, DescribeReply) and message.kind == kind:
+            return replace(message, record=change(message.record))
+        return message
+
+    return lie
+
+
+def other_index(message: Message) -> Message:
+    return replace(message, index=message.index + 1) if isinstance(message, DescribeReply) else message
+
+
+@pytest.mark.parametrize(
+    ("lie", "words"),
+    [
+        (record_is(RecordKind.BOARD, lambda record: record + b"x"), "board record"),
+        (record_is(RecordKind.ACTION, lambda record: record[:2]), "action 0"),
+        (record_is(RecordKind.CHANNEL, lambda record: record[:-1] + b"\x07"), "hash"),
+        (other_index, "another record"),
+    ],
+)
+def test_a_board_that_describes_itself_badly_is_refused_and_named(
+    lie: Callable[[Message], Message], words: str
+) -> None:
+    world = World()
+    Liar(world, lie)
+    world.run(5)
+    assert (world.status.state, world.status.reason) == (BoardState.OFFLINE, Reason.SCHEMA_REFUSED)
+    assert words in (world.status.detail or "")
+    assert world.sink.samples == []
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda reply: replace(reply, values=reply.values[:-1]),
+        lambda reply: replace(reply, group=3),
+    ],
+)
+def test_a_poll_of_another_shape_is_no_reading(lie: Callable[[PollReply], Message]) -> None:
+    world = World()
+    Liar(world, lambda message: lie(message) if isinstance(message, PollReply) else message)
+    world.run(3)
+    assert world.sink.samples == []
+    assert world.status.state is BoardState.DEGRADED
+
+
+def test_a_bring_up_that_gets_no_answer_begins_again() -> None:
+    """Silence to DESCRIBE, then a refusal of it, then the truth."""
+    world = World(link_timeout_s=60.0)
+    answers = itertools.chain([None] * 6, [ErrorReply(Describe.TYPE, ErrorCode.BAD_TARGET, 0)])
+
+    def lie(message: Message) -> Message | None:
+        return next(answers, message) if isinstance(message, DescribeReply) else message
+
+    Liar(world, lie)
+    world.run(20)
+    assert world.status.state is BoardState.ONLINE
+    assert "Describe: no answer" in world.sink.messages()
+    assert "Describe: bad_target" in world.sink.messages()
+
+
+def test_the_thread_starts_stops_and_is_joined() -> None:
+    world = World()
+    world.at(1, world.worker.stop)
+    world.worker.start()
+    assert world.worker.join(10)
+    assert world.sink.samples

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway.board.commands import CommandIds, CommandQueue, CommandRequest
 from gateway.board.worker import BoardSettings, BoardWorker, initial_status
-from gateway.errors import LinkError
+from gateway.errors import GatewayError, LinkError
 from gateway.link.serial_port import PortTraits
 from gateway.link.virtual_board import VirtualBoard
 from gateway.link.virtual_table import BoardTable, Core, Raw, Refused, action, argument, output, reading
@@ -21,6 +21,15 @@ from gateway.store.schemas import SchemaCache
 
 NAME = "uno"
 LONG_AGO = 1_000_000.0
+
+
+def refusal_of(call: Callable[[], object]) -> GatewayError:
+    """What the gateway refuses this call with; a script can't hold a `with` block."""
+    try:
+        call()
+    except GatewayError as error:
+        return error
+    raise AssertionError("it was not refused")
 
 
 class FakeClock:
