@@ -26,7 +26,7 @@ MESSAGES = {
     "greater_than_equal": "must be at least {ge}, not {value}",
     "less_than_equal": "must be at most {le}, not {value}",
     "model_type": "must hold keys and values, not {value}",
-    "mapping_type": "must hold boards by name, not {value}",
+    "dict_type": "must hold boards by name, not {value}",
     "too_short": "names no board; add one, such as `uno: {{port: virtual://uno}}`",
     "string_pattern_mismatch": "a board's name is a small letter, then up to 15 small letters, digits or _",
     "value_error": "{error}",

@@ -131,6 +131,7 @@ _SCALARS: dict[str, Callable[[str], object]] = {
     f"{_TAG}float": lambda text: float(text.lower().replace(".inf", "inf").replace(".nan", "nan")),
     f"{_TAG}str": str,
 }
+_TAGS = {*_SCALARS, f"{_TAG}map", f"{_TAG}seq"}
 
 
 class _Unfolding:
@@ -149,6 +150,9 @@ class _Unfolding:
     def _value(self, node: Node, path: Path) -> object:
         self._spend(node)
         self._source.places[path] = _place(node)
+        if node.tag not in _TAGS:
+            self._fault(node, path, f"the tag {node.tag} has no meaning here")
+            return None
         match node:
             case MappingNode():
                 return self._mapping(node, path)
@@ -194,9 +198,7 @@ class _Unfolding:
     def _scalar(self, node: Node, path: Path) -> object:
         try:
             return _SCALARS[node.tag](node.value)
-        except KeyError:
-            self._fault(node, path, f"the tag {node.tag} has no meaning here")
-        except ValueError:
+        except (KeyError, ValueError):
             self._fault(node, path, f"not a value of its tag {node.tag.removeprefix(_TAG)}")
         return None
 
