@@ -32,6 +32,7 @@ from gateway.protocol.messages import (
     ChannelFlag,
     ChannelRecord,
     MessageError,
+    Record,
     RunCommand,
 )
 
@@ -49,7 +50,7 @@ _FLAG_NEEDS = (
 )
 _KNOWN_FLAGS = sum(ChannelFlag)
 
-Record = TypeVar("Record", ChannelRecord, ActionRecord, ArgumentRecord)
+R = TypeVar("R", bound=Record)
 
 
 # ---- records to schema ----
@@ -155,7 +156,7 @@ def _next_record(rest: Iterator[bytes], where: str) -> bytes:
     return record
 
 
-def _parse(kind: type[Record], data: bytes, where: str) -> Record:
+def _parse(kind: type[R], data: bytes, where: str) -> R:
     try:
         return kind.from_bytes(data)
     except MessageError as error:
@@ -214,7 +215,7 @@ def _flags(where: str, bits: int) -> ChannelFlag:
 def _check_declaration(where: str, record: ChannelRecord | ArgumentRecord, value_type: ValueType) -> None:
     _check_text(where, "unit", text=record.unit, limit=MAX_UNIT)
     if record.scale and value_type in _UNSCALED:
-        raise SchemaError(f"{where}: a {value_type.name} has no scale, not {record.scale}")
+        raise SchemaError(f"{where}: {value_type.name} takes no scale, but it has {record.scale}")
     if abs(record.scale) > MAX_SCALE:
         raise SchemaError(f"{where}: the scale {record.scale} is not from -{MAX_SCALE} to {MAX_SCALE}")
 

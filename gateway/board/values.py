@@ -65,11 +65,8 @@ def shortest_f32(number: float) -> float:
     fewest = _F32_DIGITS if abs(number) >= _F32_SMALLEST_NORMAL else 1
     for digits in range(fewest, _F32_ALL_DIGITS):
         candidate = float(f"{number:.{digits}g}")
-        try:
-            if _F32.pack(candidate) == raw:
-                return candidate
-        except OverflowError:  # rounded up past the largest f32
-            continue
+        if _F32.pack(candidate) == raw:
+            return candidate
     return float(f"{number:.{_F32_ALL_DIGITS}g}")
 
 
@@ -78,7 +75,7 @@ def to_raw(declared: Channel | Argument, value: object) -> bytes:
     number that the type can't represent; a bool is no number, and 1 is no bool."""
     match declared.type:
         case ValueType.BOOL:
-            return _bool_to_raw(value)
+            return _bool_to_raw(declared, value)
         case ValueType.TEXT:
             return _text_to_raw(declared, value)
         case ValueType.F32:
@@ -164,9 +161,9 @@ def _between_steps(declared: Channel | Argument) -> str:
     return f"has more decimals than the {kind}'s {Decimal(1).scaleb(declared.scale):f} steps"
 
 
-def _bool_to_raw(value: object) -> bytes:
+def _bool_to_raw(declared: Channel | Argument, value: object) -> bytes:
     if not isinstance(value, bool):
-        raise Unfit(f"{shown(value)} is no bool; true or false is expected")
+        raise Unfit(f"{shown(value)} is no bool; {expected(declared)} is expected")
     return bytes((value,))
 
 
