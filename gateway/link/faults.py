@@ -146,7 +146,7 @@ def _group(path: str) -> str:
 
 
 def _missing(url: str, error: Exception) -> str:
-    if os.path.exists(url):
+    if os.path.exists(url) or isinstance(error, ValueError):
         return f"{url} can't be used as a serial port: {_cause(error)}; a port is {PORT_KINDS}"
     present = ", ".join(port.device for port in list_ports.comports())
     return f"there is no {url}: is it plugged in, by a cable that carries data? Ports here: {present or 'none'}"

@@ -79,7 +79,7 @@ class Session:
     def __init__(
         self, *, table: BoardTable, memory: Memory, port: Port, micros: Callable[[], int], flags: HelloFlag
     ) -> None:
-        """Applies the safe values and says BOOT. `flags` are those that hold until the next reset."""
+        """Applies the safe values and says BOOT; `flags` are those that hold until the next reset."""
         self.loop_max_us = 0
         self.micros = micros
         self._table = table
@@ -117,7 +117,7 @@ class Session:
         if self._outputs.lapse_holds(now_us):
             self._happened |= PollStatus.HOLD_LAPSED
         self._watch_link(now_us)
-        self._telemetry(now_us)
+        self._send_telemetry(now_us)
 
     def note_loop(self, gap_us: int) -> None:
         """The sketch did not poll for that long."""
@@ -147,12 +147,17 @@ class Session:
         if due_us is not None and now_us >= due_us:
             self._go_safe()
 
-    def _telemetry(self, now_us: int) -> None:
-        if self._lease and now_us >= self._lease.end_us:
+    def _send_telemetry(self, now_us: int) -> None:
+        lease = self._lease
+        if lease is None or now_us < min(lease.next_us, lease.end_us):
+            return
+        if now_us >= lease.end_us:
             self._lease = None
-        if self._lease and now_us >= self._lease.next_us:
-            self._lease.next_us += self._lease.period_us
-            self._say(m.Telemetry(*self._sample(self._lease.group)), sid=self._id & 0xFF)
+            return
+        lease.next_us += lease.period_us
+        if now_us >= lease.next_us:
+            lease.next_us = now_us + lease.period_us  # missed is missed
+        self._say(m.Telemetry(*self._sample(lease.group)), sid=self._id & 0xFF)
 
     def _go_safe(self) -> None:
         self._latched = True
