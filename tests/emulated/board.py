@@ -91,7 +91,6 @@ class EmulatedBoard:
         self._ended = False
         self._changed = threading.Condition()
         self._one_command = threading.Lock()
-        self._watched: set[str] = set()
 
     def __enter__(self) -> Self:
         self._directory = tempfile.TemporaryDirectory(prefix="emulated-board-")
@@ -151,11 +150,16 @@ class EmulatedBoard:
 
     def mark(self) -> int:
         """Where the log ends now: `since` for a later wait."""
+        self.command("sync")
+        return self._log_length()
+
+    def _log_length(self) -> int:
         with self._changed:
             return len(self._log)
 
     def events(self, kind: str, *, since: int = 0) -> list[Event]:
-        """All events of this kind so far."""
+        """All events of this kind that have happened by now."""
+        self.command("sync")
         with self._changed:
             return [event for event in self._log[since:] if event.kind == kind]
 
@@ -193,7 +197,7 @@ class EmulatedBoard:
         """
         assert self._process.stdin is not None
         with self._one_command:
-            since = self.mark()
+            since = self._log_length()
             try:
                 self._process.stdin.write(line + "\n")
                 self._process.stdin.flush()
@@ -265,12 +269,8 @@ class EmulatedBoard:
         return _pin_state(self.wait_event("pin_read", since=since, pin=name))
 
     def watch(self, name: str) -> None:
-        """Record each change of this pin from now on as a "pin" event."""
-        with self._changed:
-            is_new = name not in self._watched
-            self._watched.add(name)
-        if is_new:
-            self.command(f"watch {name}")
+        """Record this pin's state now, and each change from now on, as a "pin" event."""
+        self.command(f"watch {name}")
 
     def wait_pin(
         self,
@@ -286,16 +286,10 @@ class EmulatedBoard:
         For a state that may have passed again, `watch` the pin before and wait for its "pin" event.
         """
         self.watch(name)
-        wanted = {key: value for key, value in (("level", level), ("mode", mode), ("duty", duty)) if value is not None}
-        since = self._latest("pin", pin=name)
-        return _pin_state(self.wait_event("pin", since=since, timeout_s=timeout_s, pin=name, **wanted))
-
-    def _latest(self, kind: str, **match: object) -> int:
-        with self._changed:
-            for event in reversed(self._log):
-                if event.kind == kind and match.items() <= event.fields.items():
-                    return event.index
-            return len(self._log)
+        since = self.command(f"pin {name}")
+        wanted = {"level": level, "mode": mode, "duty": duty}
+        match = {"pin": name} | {key: value for key, value in wanted.items() if value is not None}
+        return _pin_state(self._wait_any(("pin_read", "pin"), since=since, timeout_s=timeout_s, match=match))
 
     def peek(self, address: int, count: int) -> bytes:
         """Bytes of the data space: registers, input and output, SRAM."""

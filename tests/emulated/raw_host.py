@@ -101,6 +101,12 @@ class RawHost:
             if frame.type == Boot.TYPE:
                 return Boot.from_bytes(frame.payload)
 
+    def forget(self) -> None:
+        """Drop everything that has come so far."""
+        self._serial.reset_input_buffer()
+        self._deframer = Deframer()
+        self._frames.clear()
+
     def send(self, request: Message) -> None:
         """Send a new request and do not wait for its reply."""
         self._seq = (self._seq + 1) & 0xFF

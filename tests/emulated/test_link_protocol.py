@@ -67,6 +67,8 @@ class Link:
 
 
 def open_link(board: EmulatedBoard, host: RawHost) -> Link:
+    board.wait_event("reset", reason="dtr-open")
+    host.forget()  # a BOOT from before that reset; should the one after it go too, it is repeated
     host.wait_boot()
     schema = host.describe(host.hello())
     assert host.ask(SetEpoch(EPOCH), SetEpochReply).epoch == EPOCH

@@ -179,6 +179,11 @@ static bool run_stats(const char *arguments) {
     return true;
 }
 
+static bool run_sync(const char *arguments) {
+    (void)arguments;
+    return true;
+}
+
 static bool run_quit(const char *arguments) {
     (void)arguments;
     commands.end_wanted = true;
@@ -207,6 +212,7 @@ static const struct command {
     {"noise", "noise RX_DROP RX_FLIP TX_DROP TX_FLIP", run_noise},
     {"speed", "speed N", run_speed},
     {"stats", "stats", run_stats},
+    {"sync", "sync", run_sync},
     {"quit", "quit", run_quit},
 };
 
@@ -262,7 +268,7 @@ static void poll_modem_socket(void) {
     ssize_t count;
     while ((count = recv(host_port_modem_socket(), message, sizeof message - 1, MSG_DONTWAIT)) > 0) {
         message[count] = '\0';
-        run_line(message);
+        run_dtr(message);
     }
 }
 

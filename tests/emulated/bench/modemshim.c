@@ -2,7 +2,7 @@
  * modemshim.so, for LD_PRELOAD: gives the bench's pseudo-terminals the modem lines they lack.
  *
  * TIOCMGET, TIOCMSET, TIOCMBIS and TIOCMBIC work on /dev/pts/N, and a change of DTR is sent to the bench as a datagram
- * "dtr 0" or "dtr 1". So pyserial's `port.dtr = ...` and avrdude's auto-reset really reset the emulated board. All
+ * "0" or "1". So pyserial's `port.dtr = ...` and avrdude's auto-reset really reset the emulated board. All
  * other descriptors and requests go to the C library untouched.
  */
 #define _GNU_SOURCE
@@ -48,8 +48,7 @@ static bool tell_bench(int pts, bool dtr) {
         return false;
     snprintf(pty_name, sizeof pty_name, "/dev/pts/%d", pts);
     socklen_t length = modem_address(&address, pty_name);
-    const char *message = dtr ? "dtr 1" : "dtr 0";
-    ssize_t sent = sendto(descriptor, message, strlen(message), 0, (struct sockaddr *)&address, length);
+    ssize_t sent = sendto(descriptor, dtr ? "1" : "0", 1, 0, (struct sockaddr *)&address, length);
     close(descriptor);
     return sent >= 0;
 }

@@ -115,23 +115,21 @@ void pin_report(struct pin_name name) {
     emit_state("pin_read", name, read_pin(name));
 }
 
-static struct watched_pin *find_watched(struct pin_name name) {
+static bool is_watched(struct pin_name name) {
     for (int i = 0; i < pins.watched_count; i++)
         if (pins.watched[i].name.port == name.port && pins.watched[i].name.bit == name.bit)
-            return &pins.watched[i];
-    return NULL;
+            return true;
+    return false;
 }
 
 bool pin_watch(struct pin_name name) {
-    struct watched_pin *pin = find_watched(name);
-    if (pin == NULL) {
-        if (pins.watched_count == MAX_WATCHED_PINS)
-            return false;
-        pin = &pins.watched[pins.watched_count++];
-        pin->name = name;
-        avr_irq_register_notify(pin_irq(name), on_pin_edge, pin);
-    }
-    pin->last = read_pin(name);
+    if (is_watched(name))
+        return true;
+    if (pins.watched_count == MAX_WATCHED_PINS)
+        return false;
+    struct watched_pin *pin = &pins.watched[pins.watched_count++];
+    *pin = (struct watched_pin){name, read_pin(name)};
+    avr_irq_register_notify(pin_irq(name), on_pin_edge, pin);
     emit_state("pin", name, pin->last);
     return true;
 }

@@ -13,7 +13,8 @@ struct pin_name {
 void pins_begin(avr_t *avr);
 bool pin_exists(struct pin_name pin);
 
-/* Emits a "pin" event now and at each change from now on. Returns false when no more pins can be watched. */
+/* Emits a "pin" event now and at each change from now on; nothing more for a pin that is watched already. Returns false
+ * when no more pins can be watched. */
 bool pin_watch(struct pin_name pin);
 
 /* Emits one "pin_read" event. */

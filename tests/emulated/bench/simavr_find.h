@@ -4,6 +4,6 @@
 #include <simavr/sim_avr.h>
 #include <simavr/sim_io.h>
 
-/* The first peripheral of this kind ("uart", "adc", "eeprom", "port", "timer", "usb") after `after`, or from the start when that
- * is NULL. NULL when there is no further one. */
+/* The first peripheral of this kind ("uart", "adc", "eeprom", "port", "timer", "usb") behind `after`, or the very first
+ * when that is NULL. NULL when there is no further one. */
 avr_io_t *find_peripheral(avr_t *avr, const char *kind, avr_io_t *after);

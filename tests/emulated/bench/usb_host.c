@@ -176,8 +176,8 @@ static void become_ready(void) {
     host.state = READY;
     host.line_state_is_due = false;
     host.line_coding_is_due = false;
-    emit_event_with("usb", "\"state\":\"ready\",\"vid\":\"%02x%02x\",\"pid\":\"%02x%02x\"", descriptor[9], descriptor[8],
-                    descriptor[11], descriptor[10]);
+    emit_event_with("usb", "\"state\":\"ready\",\"vid\":\"%02x%02x\",\"pid\":\"%02x%02x\"", descriptor[9],
+                    descriptor[8], descriptor[11], descriptor[10]);
     host_port_appear();
 }
 
