@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from gateway.board.commands import Ask, AskKind, CommandQueue, Journal
 from gateway.board.describe import SchemaRecords, describe
 from gateway.board.lane import CommandLane
-from gateway.board.poller import Poller
+from gateway.board.poller import Polled, Poller
 from gateway.board.procedure import Procedure, ProcedureFailed, Request, ask, done
 from gateway.board.report import Reporter
 from gateway.errors import BoardOffline, LinkError, RequestError, SchemaError, WrongState
@@ -32,7 +32,7 @@ from gateway.protocol.events import (
     Unanswered,
     Write,
 )
-from gateway.protocol.messages import Clear, HelloFlag, HelloReply, Log, PollReply, PollStatus, Safe, SetEpoch
+from gateway.protocol.messages import Clear, HelloFlag, HelloReply, Log, PollStatus, Safe, SetEpoch
 from gateway.protocol.session import Session
 
 CONTENTION_S = 10.0  # two lost sessions within this, without a reset, are another writer's work
@@ -135,6 +135,7 @@ class Conversation:
             case Unanswered(reason, detail):
                 raise LinkError(reason, detail)
             case BoardReset():
+                self._parts.reporter.was_reset()
                 self._session_ended("the board was reset")
             case SessionLost():
                 self._session_lost(now_s)
@@ -256,24 +257,30 @@ class Conversation:
             yield from ask(Clear())
             self._latched(None)
         parts.poller.begin(schema, self._session.last_heard_s)
+        for _ in range(parts.poller.group_count):  # nobody sees `online` before there is something to read
+            yield from self._poll()
         self._up = True
         self._open_gate()
         parts.reporter.came_online()
 
     def _poll(self) -> Procedure[None]:
         parts = self._parts
-        reply = yield from parts.poller.poll()
-        if reply is not None:
-            self._polled(reply)
-        elif parts.poller.degraded:
+        polled = yield from parts.poller.poll()
+        if polled is not None:
+            self._polled(polled)
+            return
+        parts.reporter.polls_missed = parts.poller.missed
+        if parts.poller.degraded:
             parts.reporter.degraded(parts.poller.misses)
 
-    def _polled(self, reply: PollReply) -> None:
-        self._latched(_cause(reply.status & PollStatus.FAILSAFE, reply.status & PollStatus.FAILSAFE_BY_SAFE))
-        self._open_gate()
-        if reply.status & PollStatus.HOLD_LAPSED:
+    def _polled(self, polled: Polled) -> None:
+        cause = _cause(polled.status & PollStatus.FAILSAFE, polled.status & PollStatus.FAILSAFE_BY_SAFE)
+        self._parts.reporter.polled(polled.samples, failsafe=cause, round_trip_s=self._session.round_trip.smoothed_s)
+        self._latched(cause)
+        if polled.status & PollStatus.HOLD_LAPSED:
             self._parts.reporter.event("a hold ended: its output is at its safe value", level=logging.INFO)
-        self._parts.reporter.polled(self._session.round_trip.smoothed_s)
+        if self._up:
+            self._open_gate()
 
     def _make_safe(self, asked: Ask) -> Procedure[None]:
         yield Request(Safe())

@@ -1,7 +1,8 @@
 """When to poll which group, and what a poll's reply means. Owned by the board thread."""
 
+from dataclasses import dataclass
+
 from gateway.board.procedure import Procedure, Request
-from gateway.board.report import Reporter
 from gateway.board.schema import groups, unpack_group
 from gateway.errors import SchemaError
 from gateway.model import Channel, Clock, Sample, Schema
@@ -11,14 +12,23 @@ from gateway.protocol.messages import Poll, PollReply
 MISSES_TO_DEGRADE = 3  # polls in a row without an answer
 
 
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """One answered poll: the board's status bits, and its samples by channel name."""
+
+    status: int
+    samples: dict[str, Sample]
+
+
 class Poller:
     """Polls every group once per interval. A lost poll is not repeated: the next one is the retry."""
 
-    def __init__(self, interval_s: float, *, reporter: Reporter, clock: Clock) -> None:
+    def __init__(self, interval_s: float, *, clock: Clock) -> None:
         self.due_s = 0.0
         self.misses = 0
+        self.missed = 0
+        """Unanswered polls: in a row, and in all."""
         self._interval_s = interval_s
-        self._reporter = reporter
         self._clock = clock
         self._groups: tuple[tuple[Channel, ...], ...] = ()
         self._next_group = 0
@@ -36,17 +46,24 @@ class Poller:
         self.misses = 0
         self.due_s = self._round_s = now_s
 
-    def poll(self) -> Procedure[PollReply | None]:
-        """Polls the group that is due and publishes its samples; gives the reply, or None for a miss."""
+    @property
+    def group_count(self) -> int:
+        """How many polls make one round."""
+        return len(self._groups)
+
+    def poll(self) -> Procedure[Polled | None]:
+        """Polls the group that is due; None for a miss."""
         group = self._next_group
         exchange = yield Request(Poll(group), sends=1)
         self._schedule_next()
         match exchange:
-            case Answered(reply=PollReply() as reply) if reply.group == group and self._publish(exchange, reply):
-                self.misses = 0
-                return reply
+            case Answered(reply=PollReply() as reply) if reply.group == group:
+                samples = self._samples(exchange, reply)
+                if samples is not None:
+                    self.misses = 0
+                    return Polled(reply.status, samples)
         self.misses += 1
-        self._reporter.polls_missed += 1
+        self.missed += 1
         return None
 
     def _schedule_next(self) -> None:
@@ -56,12 +73,11 @@ class Poller:
             self._round_s = max(self._round_s + self._interval_s, now_s)
         self.due_s = self._round_s
 
-    def _publish(self, exchange: Answered, reply: PollReply) -> bool:
+    def _samples(self, exchange: Answered, reply: PollReply) -> dict[str, Sample] | None:
         try:
             values = unpack_group(self._groups[reply.group], reply.values)
         except SchemaError:
-            return False
+            return None
         # Stamped with the moment the poll was sent: the board sampled later, so no age made from it flatters.
         time_s = self._clock.time() - (self._clock.monotonic() - exchange.sent_s)
-        self._reporter.samples({name: Sample(value, exchange.sent_s, time_s) for name, value in values.items()})
-        return True
+        return {name: Sample(value, exchange.sent_s, time_s) for name, value in values.items()}

@@ -25,8 +25,8 @@ class Sink(Protocol):
         """The board's status is now this."""
         ...
 
-    def publish_samples(self, board: str, samples: dict[str, Sample]) -> None:
-        """These channels were sampled."""
+    def publish_samples(self, board: str, samples: dict[str, Sample], *, status: BoardStatus) -> None:
+        """These channels were sampled, and the board's status is now this, both at once."""
         ...
 
     def append_log(self, board: str, entry: LogEntry) -> None:
@@ -47,37 +47,32 @@ class Reporter:
         self._tokens = LOG_BURST
         self._tokens_s = clock.monotonic()
         self._greeting: tuple[int, float] | None = None
+        self._boot_seen = False
         self._baud = 0
 
     def update(self, **changes: Any) -> None:
         """Publishes the status with these fields changed, and the counters as they stand."""
-        counters = asdict(self.link) | {"polls_missed": self.polls_missed, "log_lines_dropped": self.lines_dropped}
-        status = replace(self.status, counters=MappingProxyType(counters), **changes)
+        status = self._changed(**changes)
         if status != self.status:
             self.status = status
             self._sink.publish_status(status)
 
-    def samples(self, samples: dict[str, Sample]) -> None:
-        """Publishes one poll."""
-        self._sink.publish_samples(self.status.board, samples)
-
-    def greeted(self, hello: HelloReply, *, baud: int, now_s: float) -> None:
-        """A session stands. A board whose uptime is behind what its last HELLO promised was reset since."""
-        if self._greeting is not None:
-            uptime_ms, at_s = self._greeting
-            elapsed_ms = (now_s - at_s) * 1000
-            behind_ms = (uptime_ms + elapsed_ms - hello.uptime_ms) % UPTIME_WRAP_MS
-            slack_ms = RESET_SLACK_MS + elapsed_ms * RESONATOR_ERROR
-            if slack_ms < behind_ms < UPTIME_WRAP_MS - slack_ms:
-                self.update(resets=self.status.resets + 1)
-        self._greeting = hello.uptime_ms, now_s
-        self._baud = baud
-
-    def polled(self, round_trip_s: float | None) -> None:
-        """A poll was answered."""
-        if self.status.state is BoardState.DEGRADED:
+    def polled(self, samples: dict[str, Sample], *, failsafe: FailsafeCause | None, round_trip_s: float | None) -> None:
+        """One poll was answered: publishes its samples and what it says of the board in one step."""
+        former = self.status
+        state = BoardState.ONLINE if former.state is BoardState.DEGRADED else former.state
+        detail = None if state is BoardState.ONLINE else former.detail
+        self.status = self._changed(state=state, detail=detail, failsafe=failsafe, round_trip_s=round_trip_s)
+        self._sink.publish_samples(former.board, samples, status=self.status)
+        if former.state is BoardState.DEGRADED:
             self.event("polls are answered again", level=logging.INFO)
-        self.update(state=BoardState.ONLINE, detail=None, round_trip_s=round_trip_s)
+        self._note_failsafe(former.failsafe)
+
+    def failsafe(self, cause: FailsafeCause | None) -> None:
+        """The board's latch is this now."""
+        former = self.status.failsafe
+        self.update(failsafe=cause)
+        self._note_failsafe(former)
 
     def degraded(self, misses: int) -> None:
         """Several polls in a row went unanswered though the link is up."""
@@ -85,6 +80,19 @@ class Reporter:
             detail = f"{misses} polls in a row were not answered: a blocked loop in the sketch, or a noisy line"
             self.update(state=BoardState.DEGRADED, detail=detail)
             self.event(detail, level=logging.WARNING)
+
+    def was_reset(self) -> None:
+        """The board said BOOT in the middle of a session."""
+        self._boot_seen = True
+
+    def greeted(self, hello: HelloReply, *, baud: int, now_s: float) -> None:
+        """A session stands. A board that said BOOT was reset since the last one, and so was one whose uptime is
+        behind what its last HELLO promised."""
+        if self._boot_seen or (self._greeting is not None and _is_behind(hello.uptime_ms, self._greeting, now_s)):
+            self.update(resets=self.status.resets + 1)
+        self._boot_seen = False
+        self._greeting = hello.uptime_ms, now_s
+        self._baud = baud
 
     def came_online(self) -> None:
         """The board talks to us and its schema is published."""
@@ -104,13 +112,6 @@ class Reporter:
         else:
             self.event(f"offline, {reason}: {detail}", level=logging.WARNING)
 
-    def failsafe(self, cause: FailsafeCause | None) -> None:
-        """The board's latch is this now."""
-        if cause is not self.status.failsafe:
-            self.update(failsafe=cause)
-            text = "outputs are free" if cause is None else f"outputs are latched at their safe values by {cause}"
-            self.event(text, level=logging.INFO if cause is None else logging.WARNING)
-
     def event(self, message: str, *, level: int) -> None:
         """A link event, for the board's log and the gateway's."""
         logger.log(level, "%s: %s", self.status.board, message)
@@ -127,3 +128,21 @@ class Reporter:
         self._tokens -= 1
         message = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
         self._sink.append_log(self.status.board, LogEntry(self._clock.time(), "text", message))
+
+    def _changed(self, **changes: Any) -> BoardStatus:
+        counters = asdict(self.link) | {"polls_missed": self.polls_missed, "log_lines_dropped": self.lines_dropped}
+        return replace(self.status, counters=MappingProxyType(counters), **changes)
+
+    def _note_failsafe(self, former: FailsafeCause | None) -> None:
+        cause = self.status.failsafe
+        if cause is not former:
+            text = "outputs are free" if cause is None else f"outputs are latched at their safe values by {cause}"
+            self.event(text, level=logging.INFO if cause is None else logging.WARNING)
+
+
+def _is_behind(uptime_ms: int, greeting: tuple[int, float], now_s: float) -> bool:
+    former_uptime_ms, at_s = greeting
+    elapsed_ms = (now_s - at_s) * 1000
+    behind_ms = (former_uptime_ms + elapsed_ms - uptime_ms) % UPTIME_WRAP_MS
+    slack_ms = RESET_SLACK_MS + elapsed_ms * RESONATOR_ERROR
+    return slack_ms < behind_ms < UPTIME_WRAP_MS - slack_ms

@@ -101,7 +101,7 @@ class BoardWorker:
             board=settings.name,
             queue=queue,
             lane=CommandLane(settings.name, queue=queue, journal=journal, clock=clock, wake=wake.set),
-            poller=Poller(settings.poll_interval_s, reporter=reporter, clock=clock),
+            poller=Poller(settings.poll_interval_s, clock=clock),
             reporter=reporter,
             journal=journal,
             schemas=schemas,

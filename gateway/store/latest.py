@@ -83,24 +83,24 @@ class Latest:
 
     def publish_status(self, status: BoardStatus) -> None:
         """Replaces the board's status. Values read under another schema are withdrawn: they may mean another thing."""
-        frozen = _frozen(status)
-        with self.feed.change() as sequence:
-            former = self._snapshots[status.board]
-            same = _schema_hash(former.status.schema) == _schema_hash(status.schema)
-            samples = former.samples if same else _NO_SAMPLES
-            self._snapshots[status.board] = replace(former, sequence=sequence, status=frozen, samples=samples)
+        self._publish(_frozen(status), _NO_SAMPLES)
 
-    def publish_samples(self, board: str, samples: Mapping[str, Sample]) -> None:
-        """Merges new samples by channel name; the other channels keep theirs."""
-        with self.feed.change() as sequence:
-            former = self._snapshots[board]
-            merged = MappingProxyType({**former.samples, **samples})
-            self._snapshots[board] = replace(former, sequence=sequence, samples=merged)
+    def publish_samples(self, board: str, samples: Mapping[str, Sample], *, status: BoardStatus | None = None) -> None:
+        """Merges new samples by channel name; the other channels keep theirs. A `status` that came with them is
+        published in the same step."""
+        self._publish(_frozen(status) if status else self._snapshots[board].status, samples)
 
     def append_log(self, board: str, entry: LogEntry) -> None:
         """Adds one entry. The feed stays as it is: a log line changes no resource that anyone waits for."""
         with self._log_lock:
             self._logs[board] = (*self._logs[board][-LOG_ENTRIES + 1 :], entry)
+
+    def _publish(self, status: BoardStatus, samples: Mapping[str, Sample]) -> None:
+        with self.feed.change() as sequence:
+            former = self._snapshots[status.board]
+            same = _schema_hash(former.status.schema) == _schema_hash(status.schema)
+            merged = MappingProxyType({**(former.samples if same else _NO_SAMPLES), **samples})
+            self._snapshots[status.board] = replace(former, sequence=sequence, status=status, samples=merged)
 
     # ---- any thread, without a lock ----
 

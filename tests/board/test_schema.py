@@ -87,9 +87,12 @@ def fault(*parts: Part, board: BoardRecord = BOARD) -> str:
     return str(refused.value)
 
 
-@pytest.fixture(name="schema", scope="module")
+SCHEMA = build(*ALL)
+
+
+@pytest.fixture(name="schema")
 def built_schema() -> Schema:
-    return build(*ALL)
+    return SCHEMA
 
 
 # ---- schemas ----
@@ -394,13 +397,13 @@ def test_any_description_is_published_or_refused(
                 resolve_write(schema, channel.name, channel.safe, hold_ms=1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(max_size=54), max_size=4), st.integers(0, 255), st.integers(0, 255))
 def test_any_record_bytes_are_published_or_refused(records: list[bytes], channels: int, actions: int) -> None:
     publishable(BOARD, records, channels, actions)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, len(ALL) - 1), st.data())
 def test_any_changed_byte_is_published_or_refused(which: int, data: st.DataObject) -> None:
     records = [part.to_bytes() for part in ALL]
@@ -476,7 +479,7 @@ def test_a_group_of_another_length_is_refused(schema: Schema, length: int) -> No
 @settings(deadline=None)
 @given(st.one_of(st.binary(min_size=19, max_size=19), st.binary(max_size=50)))
 def test_any_bytes_are_values_or_refused(values: bytes) -> None:
-    group = groups(build(*ALL))[0]
+    group = groups(SCHEMA)[0]
     if len(values) != 19:
         with pytest.raises(SchemaError):
             unpack_group(group, values)
@@ -682,7 +685,7 @@ WHOLE = {
 }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(list(WHOLE)), st.integers(-MAX_SCALE, MAX_SCALE), st.binary(min_size=4, max_size=4))
 def test_what_was_read_can_be_written_back(value_type: ValueType, scale: int, data: bytes) -> None:
     minimum, maximum = WHOLE[value_type]

@@ -232,8 +232,9 @@ class ListSink:
     def publish_status(self, status: BoardStatus) -> None:
         self.statuses.append(status)
 
-    def publish_samples(self, board: str, samples: dict[str, Sample]) -> None:
+    def publish_samples(self, board: str, samples: dict[str, Sample], *, status: BoardStatus) -> None:
         self.samples.append(samples)
+        self.statuses.append(status)
 
     def append_log(self, board: str, entry: LogEntry) -> None:
         self.entries.append(entry)
