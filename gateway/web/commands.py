@@ -1,0 +1,191 @@
+"""Commands: put one, wait for its end, look at it, take it back. The board's queue decides what fits the board."""
+
+from collections.abc import Mapping
+from math import ceil
+from types import MappingProxyType
+from typing import Any
+
+from flask import Request, Response
+
+from gateway.board.commands import CommandRequest
+from gateway.errors import InvalidCommand, UnknownCommand
+from gateway.model import Command
+from gateway.web.answers import json_answer, rfc3339, rfc3339_or_none
+from gateway.web.environ import CLOSING
+from gateway.web.inputs import preferred_wait_s
+from gateway.web.problems import InputError, Kind, invalid
+from gateway.web.routing import Scope, route
+from gateway.web.schemas import CommandAnswer, CommandBody, CommandsAnswer, Page, Wait, Write, WriteCommand
+from gateway.web.schemas import RunCommand as RunBody
+from gateway.web.services import Services
+
+CLOSING_CHECK_S = 0.2  # how often a waiting view looks whether the server is about to stop
+
+_SUBMIT_PROBLEMS = (
+    Kind.UNKNOWN_BOARD,
+    Kind.UNKNOWN_TARGET,
+    Kind.WRONG_STATE,
+    Kind.NOT_WRITABLE,
+    Kind.QUEUE_FULL,
+    Kind.BOARD_OFFLINE,
+    Kind.JOURNAL_FAILED,
+)
+
+PLACES: Mapping[tuple[str | int, ...], tuple[str, ...]] = MappingProxyType(
+    {("value",): ("body",), ("hold_ms",): ("query", "hold")}
+)
+"""Where a PUT has what a POST's body would have."""
+
+
+@route(
+    "POST",
+    "/api/v1/boards/{board}/commands",
+    summary="Write an output or run an action; 202 at once, 200 with the end when asked to wait for it",
+    scope=Scope.COMMAND,
+    answers={200: CommandAnswer, 202: CommandAnswer},
+    problems=_SUBMIT_PROBLEMS,
+    query=Wait,
+    body=CommandBody,
+)
+def submit(services: Services, request: Request, *, board: str, query: Wait, body: WriteCommand | RunBody) -> Response:
+    """`Prefer: wait=2` does the same as `?wait=2s`."""
+    command = services.queue(board).submit(_request_of(body))
+    return _submitted(services, request, command, query.wait)
+
+
+@route(
+    "PUT",
+    "/api/v1/boards/{board}/channels/{channel}/value",
+    summary="Write an output with a bare JSON value; a command like any other",
+    scope=Scope.COMMAND,
+    answers={200: CommandAnswer, 202: CommandAnswer},
+    problems=_SUBMIT_PROBLEMS,
+    query=Write,
+    body=Any,
+)
+def put_value(
+    services: Services, request: Request, *, board: str, channel: str, query: Write, body: object
+) -> Response:
+    """Answered as POST is."""
+    hold_ms = ceil((query.hold or 0.0) * 1000)  # up: a hold that rounds to 0 would be none at all
+    try:
+        command = services.queue(board).submit(CommandRequest(channel=channel, value=body, hold_ms=hold_ms))
+    except InvalidCommand as error:
+        raise invalid([InputError(PLACES[fault.location], fault.message) for fault in error.faults]) from None
+    return _submitted(services, request, command, query.wait)
+
+
+@route(
+    "GET",
+    "/api/v1/boards/{board}/commands",
+    summary="The commands of a board, queued, under way and ended, newest first",
+    scope=Scope.READ,
+    answers={200: CommandsAnswer},
+    problems=(Kind.UNKNOWN_BOARD,),
+    query=Page,
+)
+def commands(services: Services, _request: Request, *, board: str, query: Page) -> Response:
+    """Page by page: `next_cursor` is null on the last."""
+    services.snapshot(board)
+    try:
+        page, cursor = services.journal.page(board, before=query.cursor, limit=query.limit)
+    except ValueError as error:
+        raise invalid([InputError(("query", "cursor"), str(error))]) from None
+    return json_answer({"items": [_document(command) for command in page], "next_cursor": cursor})
+
+
+@route(
+    "GET",
+    "/api/v1/commands/{command_id}",
+    summary="One command as it stands",
+    scope=Scope.READ,
+    answers={200: CommandAnswer},
+    problems=(Kind.UNKNOWN_COMMAND,),
+)
+def one_command(services: Services, _request: Request, *, command_id: str) -> Response:
+    """Ids are unique over all boards."""
+    return json_answer(_document(_find(services, command_id)))
+
+
+@route(
+    "DELETE",
+    "/api/v1/commands/{command_id}",
+    summary="Take a queued command back; again: the same answer",
+    scope=Scope.COMMAND,
+    answers={200: CommandAnswer},
+    problems=(Kind.UNKNOWN_COMMAND, Kind.WRONG_STATE),
+)
+def cancel(services: Services, _request: Request, *, command_id: str) -> Response:
+    """A command that was sent can't be taken back."""
+    command = _find(services, command_id)
+    return json_answer(_document(services.queue(command.board).cancel(command_id)))
+
+
+def _request_of(body: WriteCommand | RunBody) -> CommandRequest:
+    match body:
+        case WriteCommand():
+            return CommandRequest(
+                channel=body.channel, value=body.value, hold_ms=body.hold_ms, expires_in_ms=body.expires_in_ms
+            )
+        case RunBody():
+            return CommandRequest(
+                action=body.action, arguments=body.arguments, hold_ms=body.hold_ms, expires_in_ms=body.expires_in_ms
+            )
+
+
+def _submitted(services: Services, request: Request, command: Command, wait_s: float | None) -> Response:
+    """The command and where it can be found: 200 if it has ended, 202 if not yet."""
+    headers = {"Location": f"/api/v1/commands/{command.id}"}
+    preferred_s = preferred_wait_s(request.headers.get("Prefer", "")) if wait_s is None else None
+    granted_s = preferred_s if wait_s is None else wait_s
+    if granted_s and services.waiting.acquire(blocking=False):
+        try:
+            command = _await_end(services, request, command, granted_s)
+        finally:
+            services.waiting.release()
+        if preferred_s is not None:
+            headers["Preference-Applied"] = f"wait={preferred_s}"
+    return json_answer(_document(command), status=200 if command.state.final else 202, headers=headers)
+
+
+def _await_end(services: Services, request: Request, command: Command, timeout_s: float) -> Command:
+    """The command once it has ended, or as it stands when the time is over or the server is about to stop."""
+    closing = request.environ.get(CLOSING, bool)
+    deadline_s = services.clock.monotonic() + timeout_s
+    while True:
+        seen = services.journal.feed.sequence
+        command = services.journal.get(command.id) or command
+        left_s = deadline_s - services.clock.monotonic()
+        if command.state.final or left_s <= 0 or closing():
+            return command
+        services.journal.feed.wait(after=seen, timeout_s=min(left_s, CLOSING_CHECK_S))
+
+
+def _find(services: Services, command_id: str) -> Command:
+    command = services.journal.get(command_id)
+    if command is None:
+        raise UnknownCommand(f'no command "{command_id}"')
+    return command
+
+
+def _document(command: Command) -> dict[str, object]:
+    return {
+        "id": command.id,
+        "board": command.board,
+        "virtual": command.virtual,
+        **_asked(command),
+        "hold_ms": command.hold_ms,
+        "state": command.state,
+        "result": command.result,
+        "error": {"code": command.error.code, "detail": command.error.detail} if command.error else None,
+        "created_at": rfc3339(command.created_at),
+        "sent_at": rfc3339_or_none(command.sent_at),
+        "finished_at": rfc3339_or_none(command.finished_at),
+        "expires_at": rfc3339(command.expires_at),
+    }
+
+
+def _asked(command: Command) -> dict[str, object]:
+    if command.channel is not None:
+        return {"channel": command.channel, "value": command.value}
+    return {"action": command.action, "arguments": dict(command.arguments or {})}

@@ -1,0 +1,243 @@
+"""What clients send, made into checked values or into a problem: JSON bodies, queries, preferences.
+
+Whatever the bytes, the outcome is a value or a ProblemError: 400 for what is no JSON, 422 for what does not fit. Pure
+but for reading the request's body.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, NoReturn, Self, TypeVar, get_args
+
+from flask import Request
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic_core import ErrorDetails
+
+from gateway import duration
+from gateway.web.problems import InputError, Kind, Problem, ProblemError, did_you_mean, invalid
+
+MAX_DEPTH = 16  # of arrays and objects in one another; no command needs more than 2
+MAX_DIGITS = 309  # of an integer; larger ones are beyond a double
+MAX_WAIT_S = 30.0
+MAX_ERRORS = 20  # listed in one problem
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _seconds(value: object) -> float:
+    text = str(value)
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise ValueError(f"needs a unit: write {text}s or {text}ms")
+    return duration.parse(text)
+
+
+def _not_too_long(wait_s: float) -> float:
+    if wait_s > MAX_WAIT_S:
+        raise ValueError(f"at most {duration.write(MAX_WAIT_S)}")
+    return wait_s
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 5000.0 is an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _decimal(value: object) -> int:
+    if not re.fullmatch("[0-9]{1,9}", str(value)):
+        raise ValueError("must be a whole number")
+    return int(str(value))
+
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    WithJsonSchema({"type": "string", "pattern": duration.PATTERN, "examples": ["500ms", "1.5s"]}),
+]
+"""A duration in a query: `500ms`, `1.5s`."""
+
+WaitSeconds = Annotated[Seconds, AfterValidator(_not_too_long)]
+"""How long a request may wait for its command."""
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""An integer in a body."""
+
+Count = Annotated[int, BeforeValidator(_decimal)]
+"""An integer in a query."""
+
+
+class Input(BaseModel):
+    """Unknown fields refused, nothing bent into another type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class NoQuery(Input):
+    """No query parameters at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a route's body must be; `fields` are the names it may hold, for "did you mean", and `tagged` tells that
+    pydantic's locations begin with the tag of an alternative."""
+
+    adapter: TypeAdapter[Any]
+    fields: tuple[str, ...]
+    tagged: bool
+
+    @classmethod
+    def of(cls, annotation: Any) -> Self:
+        """From Any or a tagged union of models."""
+        fields = tuple(_field_names(annotation))
+        return cls(TypeAdapter(annotation), fields, tagged=bool(fields))
+
+
+def read_query(model: type[Model], request: Request) -> Model:
+    """The query as a checked value; raises a 422 problem with everything wrong with it."""
+    values = request.args.to_dict(flat=False) if request.query_string else {}
+    twice = [InputError(("query", name), "given more than once") for name, given in values.items() if len(given) > 1]
+    if twice:
+        raise invalid(twice)
+    try:
+        return model.model_validate({name: given[0] for name, given in values.items()})
+    except ValidationError as error:
+        raise _refused(error, "query", known=list(model.model_fields)) from None
+
+
+def read_body(body: Body, request: Request) -> Any:
+    """The JSON body as a checked value; raises a 400 or a 422 problem."""
+    document = parse_json(request.get_data(cache=False))
+    try:
+        return body.adapter.validate_python(document)
+    except ValidationError as error:
+        raise _refused(error, "body", known=body.fields, skip=int(body.tagged)) from None
+
+
+def preferred_wait_s(header: str) -> int | None:
+    """The seconds in `Prefer: wait=2` (RFC 7240), cut to what the gateway grants; None for anything else, since a
+    preference that is not understood is to be ignored."""
+    match = re.search(r'(?:^|[,\s])wait\s*=\s*"?([0-9]{1,9})"?\s*(?:$|[,;])', header, re.IGNORECASE)
+    return min(int(match[1]), int(MAX_WAIT_S)) if match else None
+
+
+def parse_json(data: bytes) -> object:
+    """One JSON document. Refuses, as a 400 problem, what Python's parser would let pass: NaN, numbers beyond a double,
+    a key given twice, half a surrogate pair, and nesting that would exhaust the stack later."""
+    if not data.strip():
+        raise _bad_json("the body is empty; a JSON document is expected")
+    try:
+        document = json.loads(
+            data.decode(),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_bounded,
+            object_pairs_hook=_unique,
+        )
+        _check_tree(document)
+    except UnicodeDecodeError as error:
+        raise _bad_json(f"byte {error.start} is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise _bad_json(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise _bad_json(f"nested more than {MAX_DEPTH} deep") from None
+    return document
+
+
+def _bad_json(detail: str) -> ProblemError:
+    return ProblemError(Problem(Kind.BAD_JSON, detail))
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise _bad_json(f"{text} is no JSON; null stands for unknown")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _bad_json("a number is too large")
+    return number
+
+
+def _bounded(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise _bad_json("a number is too large")
+    return int(text)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    document: dict[str, object] = {}
+    for key, value in pairs:
+        if key in document:
+            raise _bad_json(f"the key {json.dumps(key)} is given twice")
+        document[key] = value
+    return document
+
+
+def _check_tree(document: object) -> None:
+    level = [document]
+    for _ in range(MAX_DEPTH + 1):
+        if not level:
+            return
+        for text in (each for each in level if isinstance(each, str)):
+            if not _is_sound(text):
+                raise _bad_json("a string holds half a surrogate pair")
+        level = [child for parent in level for child in _children(parent)]
+    if level:
+        raise _bad_json(f"nested more than {MAX_DEPTH} deep")
+
+
+def _children(node: object) -> Iterator[object]:
+    if isinstance(node, dict):
+        yield from node.keys()
+        yield from node.values()
+    elif isinstance(node, list):
+        yield from node
+
+
+def _is_sound(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refused(error: ValidationError, place: str, *, known: Sequence[str], skip: int = 0) -> ProblemError:
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    return invalid(
+        [InputError((place, *detail["loc"][skip:]), _message(detail, known)) for detail in details[:MAX_ERRORS]]
+    )
+
+
+def _message(detail: ErrorDetails, known: Sequence[str]) -> str:
+    match detail["type"]:
+        case "missing":
+            return "missing"
+        case "extra_forbidden":
+            return _unknown(str(detail["loc"][-1]), known)
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "an object is expected"
+        case _:
+            return detail["msg"].removeprefix("Value error, ")
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    if name in known:  # a field of another alternative
+        return "does not go with the other fields"
+    return f"unknown{did_you_mean(name, known)}" if known else "unknown; nothing can be given here"
+
+
+def _field_names(annotation: Any) -> list[str]:
+    """The fields of all alternatives of a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return list(annotation.model_fields)
+    return list(dict.fromkeys(name for part in get_args(annotation) for name in _field_names(part)))

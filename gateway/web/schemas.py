@@ -1,0 +1,287 @@
+"""pydantic models of what goes in and out: bodies and queries are checked with them; answers are documented by them,
+and held against them in the tests. No answer is built from a model: views write plain dictionaries, which are faster.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
+
+from gateway.model import BoardState, CommandState, FailsafeCause, Quality, Reason
+from gateway.web.inputs import Count, Input, Seconds, WaitSeconds, Whole
+
+DEFAULT_EXPIRES_MS = 10_000
+MAX_EXPIRES_MS = 86_400_000  # one day
+MAX_HOLD_MS = 65_535  # 16 bits on the wire
+MAX_ARGUMENTS = 16  # no action has more than 4; the rest is room for telling which are wrong
+MAX_PAGE = 1_000
+DEFAULT_PAGE = 100
+
+Scalar = bool | int | float | str
+Time = Annotated[datetime, Field(description="RFC 3339, UTC, milliseconds.")]
+
+
+# ---- in ----
+
+
+class MaxAge(Input):
+    """How old a reading may be."""
+
+    max_age: Seconds | None = Field(default=None, description="Answer 503 rather than with a value older than this.")
+
+
+class Wait(Input):
+    """How long to wait for a command."""
+
+    wait: WaitSeconds | None = Field(default=None, description="Wait so long for the command to end, 30s at most.")
+
+
+class Write(Wait):
+    """How to write an output by PUT."""
+
+    hold: Seconds | None = Field(default=None, description="The board returns the output to its safe value after this.")
+
+
+class Page(Input):
+    """Which part of a list."""
+
+    cursor: str | None = Field(default=None, description="`next_cursor` of the page before.")
+    limit: Annotated[Count, Field(ge=1, le=MAX_PAGE)] = Field(
+        default=DEFAULT_PAGE, description="At most so many items."
+    )
+
+
+class _Command(Input):
+    hold_ms: Annotated[Whole, Field(ge=0, le=MAX_HOLD_MS)] = Field(
+        default=0, description="The board returns the output to its safe value after this; 0 for no hold."
+    )
+    expires_in_ms: Annotated[Whole, Field(ge=1, le=MAX_EXPIRES_MS)] = Field(
+        default=DEFAULT_EXPIRES_MS, description="The command may begin no later than this after it was accepted."
+    )
+
+
+class WriteCommand(_Command):
+    """Write an output."""
+
+    channel: str
+    value: JsonValue = Field(description="As the channel's schema says.")
+
+
+class RunCommand(_Command):
+    """Run an action."""
+
+    action: str
+    arguments: Annotated[dict[str, JsonValue], Field(max_length=MAX_ARGUMENTS)] = Field(
+        default_factory=dict, description="As the action's schema says."
+    )
+
+
+def _alternative(body: object) -> str:
+    keys = body.keys() if isinstance(body, dict) else ()
+    runs = "channel" not in keys and ("action" in keys or "arguments" in keys)
+    return RUN if runs else WRITE
+
+
+WRITE, RUN = "write", "run"
+CommandBody = Annotated[
+    Annotated[WriteCommand, Tag(WRITE)] | Annotated[RunCommand, Tag(RUN)],
+    Discriminator(_alternative),
+]
+"""Told apart by their keys, so that errors speak of one of the two only."""
+
+
+# ---- out ----
+
+
+class Output(BaseModel):
+    """Exactly these fields, of exactly these types."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class InfoAnswer(Output):
+    """The gateway itself. `start_id` is new with each start."""
+
+    version: str
+    start_id: str
+    started_at: Time
+    features: list[str]
+
+
+class SketchAnswer(Output):
+    """What runs on the board; `schema` changes with what it offers."""
+
+    name: str
+    version: str
+    schema_hash: str = Field(alias="schema", pattern="^[0-9a-f]{8}$")
+
+
+class FailsafeAnswer(Output):
+    """Whether outputs are latched at their safe values, and by what: host silence or a person's SAFE."""
+
+    latched: bool
+    cause: FailsafeCause | None
+
+
+class BoardAnswer(Output):
+    """One board's link and identity; null for what is not known (yet)."""
+
+    name: str
+    virtual: bool
+    state: BoardState
+    reason: Reason | None
+    detail: str | None
+    port: str
+    model: str | None
+    board_id: str | None
+    sketch: SketchAnswer | None
+    failsafe: FailsafeAnswer
+    resets: int
+    round_trip_ms: float | None
+    counters: dict[str, int]
+
+
+class BoardsAnswer(Output):
+    """All boards, in the order of the configuration."""
+
+    items: list[BoardAnswer]
+    next_cursor: None
+
+
+class ReadingAnswer(Output):
+    """A channel's value: null exactly while its quality is bad."""
+
+    value: Scalar | None
+    unit: str
+    quality: Quality
+    sampled_at: Time | None
+    age_ms: int | None
+
+
+class OneReadingAnswer(ReadingAnswer):
+    """One reading by itself."""
+
+    board: str
+    virtual: bool
+    channel: str
+
+
+class SnapshotAnswer(Output):
+    """All readings of a board at one moment; `sampled_at` and `age_ms` are those of the oldest of them."""
+
+    board: str
+    virtual: bool
+    state: BoardState
+    sequence: int
+    sampled_at: Time | None
+    age_ms: int | None
+    readings: dict[str, ReadingAnswer]
+
+
+class ChannelAnswer(Output):
+    """One named value of a board; `schema` is the JSON Schema of its value."""
+
+    name: str
+    unit: str
+    type: Literal["bool", "u8", "i8", "u16", "i16", "u32", "i32", "f32", "text"]
+    readable: bool
+    writable: bool
+    idempotent: bool
+    hold_required: bool
+    safe: Scalar | None
+    value_schema: dict[str, Any] = Field(alias="schema")
+
+
+class ChannelsAnswer(Output):
+    """Everything that can be read or written."""
+
+    items: list[ChannelAnswer]
+    next_cursor: None
+
+
+class ActionAnswer(Output):
+    """A named operation; `arguments` and `returns` are JSON Schemas, null for no result."""
+
+    name: str
+    doc: str
+    arguments: dict[str, Any]
+    returns: dict[str, Any] | None
+
+
+class ActionsAnswer(Output):
+    """Everything that can be run."""
+
+    items: list[ActionAnswer]
+    next_cursor: None
+
+
+class CommandErrorAnswer(Output):
+    """Why a command did not end as done."""
+
+    code: str
+    detail: str
+
+
+class CommandAnswer(Output):
+    """One command as it stands; it has either `channel` and `value` or `action` and `arguments`."""
+
+    id: str
+    board: str
+    virtual: bool
+    channel: str | None = None
+    value: Scalar | None = None
+    action: str | None = None
+    arguments: Mapping[str, Scalar] | None = None
+    hold_ms: int
+    state: CommandState
+    result: Scalar | None
+    error: CommandErrorAnswer | None
+    created_at: Time
+    sent_at: Time | None
+    finished_at: Time | None
+    expires_at: Time
+
+
+class CommandsAnswer(Output):
+    """Commands, newest first."""
+
+    items: list[CommandAnswer]
+    next_cursor: str | None
+
+
+class LogEntryAnswer(Output):
+    """A line the board printed (`text`) or something that befell its link (`link`)."""
+
+    time: Time
+    kind: str
+    message: str
+
+
+class LogAnswer(Output):
+    """The newest entries, oldest first."""
+
+    items: list[LogEntryAnswer]
+    next_cursor: None
+
+
+class HealthAnswer(Output):
+    """The process is alive."""
+
+    status: Literal["ok"]
+
+
+class ReadyAnswer(Output):
+    """Every board that should be is there; by name the state of each."""
+
+    status: Literal["ready"]
+    boards: dict[str, BoardState]
+
+
+class ProblemKindAnswer(Output):
+    """What a problem's `type` means."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
