@@ -274,6 +274,21 @@ def test_an_output_is_seen_with_the_time_of_its_edge(uno: EmulatedBoard, echo: E
     assert fall.time_us > rise.time_us
 
 
+def test_a_low_interrupt_pin_does_not_slow_the_emulation_down(uno: EmulatedBoard, echo: Echo) -> None:
+    def processor_seconds_per_board_second() -> float:
+        before = uno.stats()
+        for _ in range(30):
+            echo.ask("I")  # 10 ms of the board's time each
+        after = uno.stats()
+        return float((after["cpu_s"] - before["cpu_s"]) / (after["board_s"] - before["board_s"]))
+
+    uno.set_speed(0)
+    usual = processor_seconds_per_board_second()
+    uno.drive("D2", 1)
+    uno.drive("D2", 0)
+    assert processor_seconds_per_board_second() < 3 * usual
+
+
 def test_pwm_is_seen_with_its_duty(uno: EmulatedBoard, echo: Echo) -> None:
     echo.ask("P", UNO_PWM_PIN, 77)
     assert uno.wait_pin("B1", duty=77) == PinState("pwm", None, 77)

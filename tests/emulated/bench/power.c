@@ -30,9 +30,9 @@ static void on_core_reset(avr_t *avr) {
     power.reset_is_pending = true;
 }
 
-/* simavr answers INT0 and INT1 (D2 and D3 on an Uno) held low, as they are after every reset, with one timer a cycle
- * and one more for each write to the port, until its 64 timers run out: a sketch that writes there then runs at a tenth
- * of its speed. Level-triggered interrupts become falling-edge ones instead. */
+/* Once the pin of INT0 or INT1 (D2 and D3 on an Uno) has gone low, simavr looks at it every cycle, be the interrupt
+ * enabled or not, and takes one more of its 64 timers for each further edge: the emulation then costs six times as much.
+ * Interrupts by level become interrupts by falling edge instead. A reset turns the former on again. */
 static void relax_level_interrupts(void) {
     for (uint8_t i = 0; i < MAX_EXTERNAL_INTERRUPTS; i++)
         avr_extint_set_strict_lvl_trig(power.avr, i, 0);
