@@ -3,7 +3,9 @@
 Everything here runs in the main thread. The board threads belong to their workers, the request threads to the server.
 """
 
+import errno
 import logging
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -100,8 +102,9 @@ class Gateway:
         except OSError as error:
             for board in self._boards.values():
                 board.wake.close()
+            why = os.strerror(error.errno) if error.errno in errno.errorcode else error.strerror
             cure = "name another address with --listen HOST:PORT (port 0 takes a free one)"
-            raise StartError(f"can't listen on {listen}: {error.strerror or error}; {cure}") from error
+            raise StartError(f"can't listen on {listen}: {why}; {cure}") from error
 
     def _stop_boards(self) -> None:
         deadline_s = self._clock.monotonic() + STOP_BOARDS_S
