@@ -6,15 +6,15 @@ The conversations under tests/vectors hold both to the same answers.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
+from gateway.link.virtual_commands import Commands
 from gateway.link.virtual_outputs import Outputs
-from gateway.link.virtual_record import NO_RESULT, Record
-from gateway.link.virtual_table import FREE_RAM_BYTES, ActionRow, BoardTable, Raw, Refused, unpack_values
+from gateway.link.virtual_record import Record
+from gateway.link.virtual_table import FREE_RAM_BYTES, BoardTable, Refused
 from gateway.protocol import messages as m
 from gateway.protocol.framing import MAX_PAYLOAD, MAX_SEGMENT, Frame, decode, encode
-from gateway.protocol.messages import ErrorCode, HelloFlag, Outcome, PollStatus, RecordKind
+from gateway.protocol.messages import ErrorCode, HelloFlag, PollStatus, RecordKind
 
 BOOT_REPEAT_US = 200_000  # BOOT is said again, unless a HELLO was answered by then
 SLOW_LOOP_US = 50_000  # a poll later than that is told by a status bit
@@ -89,6 +89,7 @@ class Session:
         self._flags = flags
         self._decoder = Decoder()
         self._outputs = Outputs(table.channels, self)
+        self._commands = Commands(table, record=memory.record, outputs=self._outputs, core=self)
         self._id = 0  # of the session; 0 = none
         self._journal = 0  # the epoch of this session's host
         self._heard_us = 0
@@ -258,6 +259,11 @@ class Session:
     def _epochs_match(self) -> bool:
         return self._record.epoch != 0 and self._record.epoch == self._journal
 
+    def _command(self, request: m.RunCommand) -> m.CommandReply:
+        if not self._epochs_match():
+            raise Refused(ErrorCode.EPOCH)
+        return self._commands.answer(request, latched=self._latched)
+
     def _set_epoch(self, request: m.SetEpoch) -> m.SetEpochReply:
         self._journal = request.epoch
         self._record.adopt(request.epoch)
@@ -360,82 +366,6 @@ class Session:
         if running and (running.group, running.period_us) == (request.group, period_us):
             next_us = running.next_us  # renewed: the beat stays
         return Lease(request.group, period_us, next_us, now_us + request.lease * LEASE_UNIT_US)
-
-    # ---- commands ----
-
-    def _command(self, request: m.RunCommand) -> m.CommandReply:
-        """The id against the record first, then the request itself: a refusal is final, and recorded as such."""
-        record = self._record
-        if not self._epochs_match():
-            raise Refused(ErrorCode.EPOCH)
-        if request.id == 0 or request.id < record.started:
-            raise Refused(ErrorCode.STALE_ID)
-        if request.id > record.started:
-            self._execute(request)
-            outcome = Outcome.EXECUTED
-        else:
-            outcome = Outcome.INTERRUPTED if record.interrupted else Outcome.DUPLICATE
-        result = record.result[: self._result_size(request.target)]
-        return m.CommandReply(request.id, outcome, record.code, self._micros32(), result)
-
-    def _execute(self, request: m.RunCommand) -> None:
-        try:
-            run = self._permitted(request)
-        except Refused as refused:
-            self._record.refuse(request.id, refused.code)
-            raise
-        self._record.start(request.id)
-        try:
-            self._record.finish(0, run())
-        except Refused as refused:  # by the handler itself
-            self._record.finish(refused.code, NO_RESULT)
-
-    def _permitted(self, request: m.RunCommand) -> Callable[[], bytes]:
-        """What the command does. Raises Refused by the first of: target, read-only, length, range, hold, failsafe."""
-        check = self._check_action if request.target & m.ACTION_TARGET else self._check_output
-        run = check(request)
-        if self._latched:
-            raise Refused(ErrorCode.FAILSAFE)
-        return run
-
-    def _check_output(self, request: m.RunCommand) -> Callable[[], bytes]:
-        if request.target >= len(self._table.channels):
-            raise Refused(ErrorCode.BAD_TARGET, request.target)
-        row = self._table.channels[request.target]
-        if row.write is None:
-            raise Refused(ErrorCode.READ_ONLY)
-        [value] = unpack_values(request.arguments, [row.record])
-        if not request.hold_ms and row.record.flags & m.ChannelFlag.HOLD_REQUIRED:
-            raise Refused(ErrorCode.HOLD_REQUIRED)
-        if request.hold_ms and row.safe is None:
-            raise Refused(ErrorCode.UNSUPPORTED)
-        return partial(self._write, request.target, value, hold_ms=request.hold_ms)
-
-    def _write(self, index: int, value: Raw, *, hold_ms: int) -> bytes:
-        self._outputs.write(index, value, hold_ms=hold_ms)
-        return NO_RESULT
-
-    def _check_action(self, request: m.RunCommand) -> Callable[[], bytes]:
-        row = self._action(request.target)
-        if row is None:
-            raise Refused(ErrorCode.BAD_TARGET, request.target)
-        arguments = unpack_values(request.arguments, row.arguments)
-        if request.hold_ms:
-            raise Refused(ErrorCode.UNSUPPORTED)
-        return partial(self._run, row, arguments)
-
-    def _run(self, row: ActionRow, arguments: list[Raw]) -> bytes:
-        result = row.run(self, *arguments)
-        return NO_RESULT if result is None or row.result_layout is None else row.result_layout.pack(result)
-
-    def _action(self, target: int) -> ActionRow | None:
-        index = target & ~m.ACTION_TARGET
-        return self._table.actions[index] if index < len(self._table.actions) else None
-
-    def _result_size(self, target: int) -> int:
-        """Bytes that the target returns, whatever the record holds; none for a channel."""
-        row = self._action(target) if target & m.ACTION_TARGET else None
-        return row.result_layout.size if row and row.result_layout else 0
 
 
 ANSWERS: dict[type[m.Message], Callable[[Session, Any], m.Message]] = {

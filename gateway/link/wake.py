@@ -7,7 +7,7 @@ import contextlib
 import socket
 import threading
 
-DRAIN_BYTES = 4096  # more than the wakes that a socket pair can hold is not needed: one read clears them
+DRAIN_BYTES = 65_536  # one read takes all the wakes that a socket pair can hold
 
 
 class Wake:
@@ -16,7 +16,7 @@ class Wake:
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
-        self._open = threading.Lock()  # held while the writer is used, so that no close pulls its descriptor away
+        self._open = threading.RLock()  # no close pulls the descriptor away from a set; a signal handler may set too
 
     def set(self) -> None:
         """Any thread. Never blocks or raises; after close it does nothing."""
