@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import pytest
+
 from tests.firmware.wire import Frame, decode
 
 HERE = Path(__file__).resolve().parent
@@ -29,7 +31,8 @@ def build(program: str, *, library: Path = LIBRARY) -> Path:
     sources = [HERE / "desktop" / f"{program}.cpp", *sorted(library.glob("*.cpp"))]
     command = ["g++", *compile_flags(library=library), *map(str, sources), "-o", str(binary)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    if result.returncode:
+        pytest.exit(f"the desktop build of the firmware fails:\n{result.stderr}", returncode=1)
     return binary
 
 

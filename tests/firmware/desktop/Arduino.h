@@ -26,6 +26,10 @@ class Print {
  public:
   virtual ~Print() {}
   virtual size_t write(uint8_t byte) = 0;
+  size_t write(const uint8_t *bytes, size_t count) {
+    for (size_t i = 0; i < count; i++) write(bytes[i]);
+    return count;
+  }
   virtual int availableForWrite() { return 0; }
 };
 

@@ -156,7 +156,8 @@ namespace {
 void boot() {
   nowMs = 0;
   arriving.clear();
-  memset(bridging::channels().outputs, 0, sizeof(bridging::Output) * 4);
+  memset(bridging::outputs(), 0, sizeof(bridging::Output) * 4);
+  memset(bridgeMemory, 0, sizeof bridgeMemory);  // as a global's is at a reset
   new (bridgeMemory) Bridge(port);
   bridge().onSafe(safe);
   bridge().begin(250000);

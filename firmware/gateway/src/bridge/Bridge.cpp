@@ -13,7 +13,6 @@ __attribute__((weak)) void yield() {
 
 void Bridge::begin(uint32_t baud) {
   bridging::makeOutputsSafe();
-  openPort(port, baud);
-  session.begin(portFlags);
+  session.begin(openPort(session.port, baud));
   began = this;
 }

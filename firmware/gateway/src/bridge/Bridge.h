@@ -18,12 +18,12 @@
 #include "Declare.h"
 #include "Session.h"
 
+// To be made once, as a global.
 class Bridge {
  public:
   template <class Port>
   explicit Bridge(Port &port)
-      : port(port), openPort(&open<Port>), portFlags(bridging::IsNativeUsb<Port>::value ? bridging::kNativeUsb : 0),
-        session(port) {}
+      : session(port), openPort(&open<Port>) {}
 
   // Applies the safe values, opens the port and begins to answer. Pin modes are set before it.
   void begin(uint32_t baud);
@@ -45,13 +45,15 @@ class Bridge {
   bool log(const __FlashStringHelper *text) { return session.log(reinterpret_cast<const char *>(text)); }
 
   // Longest time between two polls since the reset.
-  uint32_t loopMaxUs() const { return session.loopMaxUs; }
+  uint32_t loopMaxUs() const { return session.counters.loopMaxUs; }
 
  private:
-  template <class Port> static void open(Stream &port, uint32_t baud) { static_cast<Port &>(port).begin(baud); }
+  // Returns the port's HELLO flags.
+  template <class Port> static uint8_t open(Stream &port, uint32_t baud) {
+    static_cast<Port &>(port).begin(baud);
+    return bridging::IsNativeUsb<Port>::value ? bridging::kNativeUsb : 0;
+  }
 
-  Stream &port;
-  void (*openPort)(Stream &port, uint32_t baud);
-  uint8_t portFlags;
   bridging::Session session;
+  uint8_t (*openPort)(Stream &port, uint32_t baud);
 };

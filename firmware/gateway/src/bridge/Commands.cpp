@@ -2,6 +2,7 @@
 #include "Record.h"
 #include "Outputs.h"
 #include "Session.h"
+#include "Tables.h"
 
 namespace bridging {
 
@@ -13,22 +14,23 @@ constexpr uint8_t kActionBit = 0x80;                   // of the target
 // A cached answer is cut to what its request's target returns, so that its length is what the host expects.
 uint8_t resultSize(uint8_t target) {
   const uint8_t index = target & ~kActionBit;
-  if (!(target & kActionBit) || index >= actions().count) return 0;
+  if (!(target & kActionBit) || index >= actionCount()) return 0;
   return sizeOf(pgm_read_byte(actionRecord(index) + kActionResult));
 }
 
 }  // namespace
 
-uint32_t Session::commandId() const { return get32(payload()); }
-uint8_t Session::commandIndex() const { return payload()[kTarget] & ~kActionBit; }
-uint16_t Session::commandHoldMs() const { return get16(payload() + kHold); }
+Error Session::badTarget(uint8_t target) {
+  detail = target;
+  return kBadTarget;
+}
 
 // The id is looked at before all that may be wrong with the command: what was done once is answered from the record,
 // whatever the repetition says. A refusal is final too, and recorded like a result.
 Error Session::command() {
   mendRecord();
-  if (!record.epoch || record.epoch != epoch) return kBadEpoch;
-  const uint32_t command = commandId();
+  if (!isEpochAgreed) return kBadEpoch;
+  const uint32_t command = get32(payload());
   if (!command || command < record.started) return kStaleId;
   Outcome outcome = kExecuted;
   const uint8_t target = payload()[kTarget];
@@ -38,55 +40,51 @@ Error Session::command() {
     record.refuse(command, refused);
     return refused;
   }
-  out.put32(command);
+  out.put(payload(), sizeof command);
   out.put8(outcome);
   out.put8(record.code);
-  out.put32(micros());
+  putClock();
   out.put(&record.result, resultSize(target));
   return kNoError;
 }
 
 Error Session::writeOutput() {
-  const uint8_t index = commandIndex();
-  const uint16_t holdMs = commandHoldMs();
-  if (index >= channels().count) {
-    detail = index;
-    return kBadTarget;
-  }
+  const uint8_t index = payload()[kTarget];
+  const uint16_t holdMs = get16(payload() + kHold);
+  if (index >= channelCount()) return badTarget(index);
   const Channel channel(index);
   const uint8_t flags = channel.flags(), type = channel.type();
   if (!(flags & kWritable)) return kReadOnly;
-  if (payloadSize() != kValue + sizeOf(type)) return kBadLength;
-  const Bits value = loadValue(payload() + kValue, type);
-  if (!fits(value, type, channel.limits())) return kOutOfRange;
-  if (holdMs && !(flags & kHasSafe)) return kUnsupported;
-  if (!holdMs && flags & kNeedsHold) return kHoldRequired;
+  if (decoder.payloadSize() != kValue + sizeOf(type)) return kBadLength;
+  if (!fits(payload() + kValue, type, channel.record + kChannelLimits)) return kOutOfRange;
+  if (holdMs ? !(flags & kHasSafe) : flags & kNeedsHold) return holdMs ? kUnsupported : kHoldRequired;
   if (latched) return kInFailsafe;
 
+  Bits value = 0;
+  memcpy(&value, payload() + kValue, sizeOf(type));
+  record.start(get32(payload()));
   refusal = 0;
-  record.start(commandId());
   channel.write(value);
-  if (!refusal) keepOutput(channel, value, holdMs);
+  if (!refusal) {
+    channel.output->value = value;
+    channel.output->hold.start(holdMs);
+  }
   record.finish(refusal, 0);
   return kNoError;
 }
 
 Error Session::runAction() {
-  const uint8_t index = commandIndex();
-  if (index >= actions().count) {
-    detail = index | kActionBit;
-    return kBadTarget;
-  }
+  const uint8_t target = payload()[kTarget], index = target & ~kActionBit;
+  if (index >= actionCount()) return badTarget(target);
   const uint8_t *action = actionRecord(index);
-  const uint8_t count = pgm_read_byte(action + kActionArguments);
-  if (const Error error = checkArguments(skipRecord(action, kActionHead), count)) return error;
-  if (commandHoldMs()) return kUnsupported;
+  if (const Error error = checkArguments(argumentRecord(action, 0), pgm_read_byte(action + kActionArguments)))
+    return error;
+  if (get16(payload() + kHold)) return kUnsupported;
   if (latched) return kInFailsafe;
 
+  record.start(get32(payload()));
   refusal = 0;
-  record.start(commandId());
-  const Call call = Call(pgm_read_ptr(&actions().calls[index]));
-  const Bits result = call(payload() + kValue);
+  const Bits result = Call(pgm_read_ptr(&actionCalls()[index]))(payload() + kValue);
   record.finish(refusal, result);
   return kNoError;
 }
@@ -98,14 +96,14 @@ Error Session::checkArguments(const uint8_t *argument, uint8_t count) {
   Error error = kNoError;
   for (uint8_t i = 0; i < count; i++) {
     const uint8_t type = pgm_read_byte(argument + kArgumentType);
-    if (!error && !fits(loadValue(payload() + offset, type), type, argument + kArgumentLimits)) {
+    if (!error && !fits(payload() + offset, type, argument + kArgumentLimits)) {
       error = kOutOfRange;
       detail = i;
     }
     offset += sizeOf(type);
     argument = skipRecord(argument, kArgumentHead);
   }
-  if (offset == payloadSize()) return error;
+  if (offset == decoder.payloadSize()) return error;
   detail = 0;
   return kBadLength;
 }

@@ -45,15 +45,18 @@ template <> struct TypeOf<unsigned> : IntegerType<sizeof(int), false> {};
 template <> struct TypeOf<long> : IntegerType<4, true> {};
 template <> struct TypeOf<unsigned long> : IntegerType<4, false> {};
 #endif
-#ifdef __AVR__
-template <> struct TypeOf<double> : TypeOf<float> {};  // the same 4 bytes there
-#endif
 
 template <class T> Bits toBits(T value) { return Bits(value); }
 inline Bits toBits(float value) {
   Bits bits;
   memcpy(&bits, &value, sizeof bits);
   return bits;
+}
+template <class T> T fromBits(Bits bits) { return T(bits); }
+template <> inline float fromBits<float>(Bits bits) {
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
 }
 template <class T> T fromBytes(const uint8_t *bytes) {
   T value;
@@ -215,7 +218,7 @@ template <class F, F function> struct Writing {
 template <class T, void (*function)(T)> struct Writing<void (*)(T), function> {
   static constexpr Type type = TypeOf<T>::type;
   static constexpr uint8_t flags = kReadable | kWritable;
-  static void access(Bits value) { function(fromBytes<T>(reinterpret_cast<const uint8_t *>(&value))); }
+  static void access(Bits value) { function(fromBits<T>(value)); }
 };
 
 template <class X, size_t N, size_t M, class... Options>
@@ -334,6 +337,21 @@ template <size_t... I> constexpr Array<Call, sizeof...(I)> packCalls(const Actio
   return {{rows[I].call...}};
 }
 
+// FNV-1a. In halves, because a compiler's recursion has its limits.
+constexpr uint32_t kHashOfNothing = 2166136261;
+constexpr uint32_t hashBytes(const uint8_t *bytes, size_t count, uint32_t hash) {
+  return count == 0   ? hash
+         : count == 1 ? (hash ^ *bytes) * 16777619
+                      : hashBytes(bytes + count / 2, count - count / 2, hashBytes(bytes, count / 2, hash));
+}
+
+// What the macros below know of each other: a name declared by one of them hides the one here.
+namespace undeclared {
+constexpr uint32_t kChannelsHash = kHashOfNothing;
+constexpr bool kHasActions = false;
+}  // namespace undeclared
+using namespace undeclared;
+
 constexpr uint8_t countOutputs(const ChannelRow *rows, size_t count) {
   return count ? (rows->line.head[kChannelFlags] & kWritable ? 1 : 0) + countOutputs(rows + 1, count - 1) : 0;
 }
@@ -402,11 +420,19 @@ constexpr uint8_t byteOf(const Names &n, uint16_t i) {
       bridgeChannelRows, BRIDGE_INDICES(bridging::tableSize(bridgeChannelRows, bridgeChannelCount)));                 \
   constexpr auto bridgeChannelAccess PROGMEM =                                                                        \
       bridging::packAccess(bridgeChannelRows, BRIDGE_INDICES(bridgeChannelCount));                                    \
-  bridging::Output bridgeOutputs[bridging::countOutputs(bridgeChannelRows, bridgeChannelCount) + 1];                  \
-  constexpr bridging::ChannelTable bridgeChannels = {bridgeChannelRecords.items, bridgeChannelAccess.items,           \
-                                                     bridgeOutputs, bridgeChannelCount};                              \
+  constexpr uint8_t bridgeOutputCount = bridging::countOutputs(bridgeChannelRows, bridgeChannelCount);                \
+  bridging::Output bridgeOutputs[bridgeOutputCount ? bridgeOutputCount : 1];                                          \
   }                                                                                                                   \
-  const bridging::ChannelTable &bridging::channels() { return bridgeChannels; }                                       \
+  static_assert(!bridging::kHasActions, "BRIDGE: BRIDGE_CHANNELS stands before BRIDGE_ACTIONS");                      \
+  namespace bridging {                                                                                                \
+  constexpr uint32_t kChannelsHash =                                                                                  \
+      hashBytes(bridgeChannelRecords.items, sizeof bridgeChannelRecords.items, kHashOfNothing);                       \
+  uint8_t channelCount() { return bridgeChannelCount; }                                                               \
+  const uint8_t *channelRecords() { return bridgeChannelRecords.items; }                                              \
+  const Access *channelAccess() { return bridgeChannelAccess.items; }                                                 \
+  Output *outputs() { return bridgeOutputs; }                                                                         \
+  uint32_t channelsHash() { return bridging::kChannelsHash; }                                                         \
+  }                                                                                                                   \
   static_assert(true, "")
 
 #define BRIDGE_ACTIONS(...)                                                                                           \
@@ -422,10 +448,18 @@ constexpr uint8_t byteOf(const Names &n, uint16_t i) {
       bridgeActionRows, BRIDGE_INDICES(bridging::tableSize(bridgeActionRows, bridgeActionCount)));                    \
   constexpr auto bridgeActionCalls PROGMEM =                                                                          \
       bridging::packCalls(bridgeActionRows, BRIDGE_INDICES(bridgeActionCount));                                       \
-  constexpr bridging::ActionTable bridgeActions = {bridgeActionRecords.items, bridgeActionCalls.items,                \
-                                                   bridgeActionCount};                                                \
   }                                                                                                                   \
-  const bridging::ActionTable &bridging::actions() { return bridgeActions; }                                          \
+  namespace bridging {                                                                                                \
+  constexpr bool kHasActions = true;                                                                                  \
+  uint8_t actionCount() { return bridgeActionCount; }                                                                 \
+  const uint8_t *actionRecords() { return bridgeActionRecords.items; }                                                \
+  const Call *actionCalls() { return bridgeActionCalls.items; }                                                       \
+  uint32_t schemaHash() {                                                                                             \
+    constexpr uint32_t hash =                                                                                         \
+        hashBytes(bridgeActionRecords.items, sizeof bridgeActionRecords.items, bridging::kChannelsHash);              \
+    return hash;                                                                                                      \
+  }                                                                                                                   \
+  }                                                                                                                   \
   static_assert(true, "")
 
 #define BRIDGE_SKETCH(sketch, version)                                                                                \

@@ -4,64 +4,83 @@
 
 namespace bridging {
 
-uint16_t crc16(const void *data, uint8_t size, uint16_t crc) {
+uint16_t crc16(const void *data, uint8_t size) {
   const uint8_t *byte = static_cast<const uint8_t *>(data);
+  uint16_t crc = 0xFFFF;
   while (size--) crc = _crc_xmodem_update(crc, *byte++);
   return crc;
 }
 
 bool Decoder::take(uint8_t byte) {
   if (byte) {
-    if (received < sizeof frame) frame[received] = byte;
-    if (received <= sizeof frame) received++;
+    if (received < kMaxSegment) segment[received] = byte;
+    if (received <= kMaxSegment) received++;
     return false;
   }
-  const uint8_t length = received;
+  length = received;
   received = 0;
   if (length == 0) return false;
-  if (length > sizeof frame) {
+  if (length > kMaxSegment) {
     overlong++;
     return false;
   }
-  size = length;
-  if (unstuff() && isSound()) return true;
+  if (unstuff() && isIntact()) return true;
   rejected++;
   return false;
 }
 
+// Follows the chain of distances, which must end exactly where the segment does.
 bool Decoder::unstuff() {
-  uint8_t in = 0, out = 0;
-  while (in < size) {
-    uint8_t block = frame[in++] - 1;
-    if (block > size - in) return false;
-    while (block--) frame[out++] = frame[in++];
-    if (in < size) frame[out++] = 0;
+  uint8_t at = segment[0];
+  while (at < length) {
+    const uint8_t distance = segment[at];
+    segment[at] = 0;
+    at += distance;
   }
-  size = out;
-  return true;
+  return at == length;
 }
 
-bool Decoder::isSound() {
-  if (size < kMinFrame) return false;
-  size -= kFcsSize;
-  const uint16_t fcs = ~crc16(frame, size);
-  return frame[size] == uint8_t(fcs >> 8) && frame[size + 1] == uint8_t(fcs);
+bool Decoder::isIntact() const {
+  if (length < 1 + kMinFrame) return false;
+  const uint8_t size = length - 1 - kFcsSize;
+  const uint16_t fcs = ~crc16(frame(), size);
+  return frame()[size] == uint8_t(fcs >> 8) && frame()[size + 1] == uint8_t(fcs);
 }
 
-void sendFrame(Print &port, uint8_t *frame, uint8_t size) {
-  const uint16_t fcs = ~crc16(frame, size);
-  frame[size++] = fcs >> 8;
-  frame[size++] = fcs;
-  port.write(uint8_t(0));
-  const uint8_t *const end = frame + size;
-  for (const uint8_t *block = frame; block <= end;) {  // one round more than there are zeros: the last block has none
-    const uint8_t *zero = block;
-    while (zero < end && *zero) zero++;
-    port.write(uint8_t(zero - block + 1));
-    while (block < zero) port.write(*block++);
-    block++;
+void Encoder::put(const void *bytes, uint8_t count) {
+  memcpy(frame() + length, bytes, count);
+  length += count;
+}
+
+void Encoder::putFlash(const void *bytes, uint8_t count) {
+  memcpy_P(frame() + length, bytes, count);
+  length += count;
+}
+
+void Encoder::send(Print &port, uint8_t type, uint8_t sequence, uint8_t session) {
+  frame()[0] = type;
+  frame()[1] = sequence;
+  frame()[2] = session;
+  const uint16_t fcs = ~crc16(frame(), length);
+  put8(fcs >> 8);
+  put8(fcs);
+  port.write(wire, stuff());
+  clear();
+}
+
+// Backwards from the closing delimiter, so that each zero knows how far away the next one is. Returns the wire's size.
+uint8_t Encoder::stuff() {
+  const uint8_t end = 2 + length;
+  uint8_t distance = 0;
+  wire[end] = 0;
+  for (uint8_t at = end - 1; at > 1; at--) {
+    distance++;
+    if (wire[at]) continue;
+    wire[at] = distance;
+    distance = 0;
   }
-  port.write(uint8_t(0));
+  wire[1] = distance + 1;
+  return end + 1;
 }
 
 }  // namespace bridging

@@ -5,37 +5,24 @@
 #if __has_include(<avr/eeprom.h>)
 #include <avr/eeprom.h>
 
-namespace bridging {
-namespace {
-
-struct Stored {
-  uint32_t id;
-  uint16_t crc;
-};
-
-// The last bytes: sketches use the EEPROM from its start.
-void *place() { return reinterpret_cast<void *>(E2END + 1 - sizeof(Stored)); }
-uint16_t checksum(const Stored &stored) { return crc16(&stored.id, sizeof stored.id); }
-
-}  // namespace
-
-uint32_t boardId() {
-  Stored stored;
-  eeprom_read_block(&stored, place(), sizeof stored);
-  return stored.crc == checksum(stored) ? stored.id : 0;
+uint32_t bridging::boardId(uint32_t offered) {
+  struct {
+    uint32_t id;
+    uint16_t crc;
+  } stored;
+  constexpr uint8_t kSize = sizeof stored.id + sizeof stored.crc;
+  void *const place = reinterpret_cast<void *>(E2END + 1 - kSize);  // the last bytes: sketches begin at the first
+  eeprom_read_block(&stored, place, kSize);
+  if (stored.crc == crc16(&stored.id, sizeof stored.id)) return stored.id;
+  if (!offered) return 0;
+  stored.id = offered;
+  stored.crc = crc16(&stored.id, sizeof stored.id);
+  eeprom_update_block(&stored, place, kSize);
+  return offered;
 }
-
-void giveBoardId(uint32_t id) {
-  Stored stored = {id, 0};
-  stored.crc = checksum(stored);
-  eeprom_update_block(&stored, place(), sizeof stored);
-}
-
-}  // namespace bridging
 
 #else
 
-uint32_t bridging::boardId() { return 0; }
-void bridging::giveBoardId(uint32_t) {}
+uint32_t bridging::boardId(uint32_t) { return 0; }
 
 #endif

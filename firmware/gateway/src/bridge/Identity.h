@@ -4,7 +4,7 @@
 
 namespace bridging {
 
-uint32_t boardId();            // 0 = blank
-void giveBoardId(uint32_t id);  // takes about 20 ms
+// The id that the board has, after a blank board took the one offered; 0 = none. Takes 20 ms where it writes.
+uint32_t boardId(uint32_t offered = 0);
 
 }  // namespace bridging

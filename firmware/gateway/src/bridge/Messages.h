@@ -1,6 +1,7 @@
-// The words of the protocol, and a buffer to write them into.
+// The words of the protocol.
 #pragma once
-#include "Framing.h"
+#include <stdint.h>
+#include <string.h>
 
 namespace bridging {
 
@@ -73,22 +74,5 @@ inline uint32_t get32(const uint8_t *bytes) {
   memcpy(&value, bytes, sizeof value);
   return value;
 }
-
-// A message under construction. Whoever fills it knows that it fits: no message of the protocol is longer.
-class Outgoing {
- public:
-  void clear() { size = kHeaderSize; }
-  void put8(uint8_t value) { frame[size++] = value; }
-  void put16(uint16_t value) { put(&value, sizeof value); }
-  void put32(uint32_t value) { put(&value, sizeof value); }
-  void put(const void *bytes, uint8_t count);
-  void putFlash(const void *bytes, uint8_t count);
-  uint8_t room() const { return kMaxFrame - kFcsSize - size; }
-  void send(Print &port, uint8_t type, uint8_t sequence, uint8_t session);  // and is clear again
-
- private:
-  uint8_t size = kHeaderSize;
-  uint8_t frame[kMaxFrame];
-};
 
 }  // namespace bridging

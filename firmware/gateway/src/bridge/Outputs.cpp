@@ -2,27 +2,21 @@
 
 namespace bridging {
 
-void makeOutputsSafe() {
-  for (Channel channel; channel.exists(); channel.next())
-    if (channel.flags() & kWritable) channel.makeSafe();
-}
+namespace {
 
-bool lapseHolds(uint32_t nowMs) {
-  bool lapsed = false;
+bool settle(bool onlyLapsed) {
+  bool hasMoved = false;
   for (Channel channel; channel.exists(); channel.next()) {
-    if (!(channel.flags() & kWritable)) continue;
-    const uint16_t holdMs = channel.output->holdMs;
-    if (holdMs == 0 || nowMs - channel.output->heldSince < holdMs) continue;
+    if (!channel.isOutput() || (onlyLapsed && !channel.output->hold.isOver())) continue;
     channel.makeSafe();
-    lapsed = true;
+    hasMoved = true;
   }
-  return lapsed;
+  return hasMoved;
 }
 
-void keepOutput(const Channel &output, Bits value, uint16_t holdMs) {
-  output.output->value = value;
-  output.output->holdMs = holdMs;
-  output.output->heldSince = millis();
-}
+}  // namespace
+
+void makeOutputsSafe() { settle(false); }
+bool lapseHolds() { return settle(true); }
 
 }  // namespace bridging

@@ -4,8 +4,7 @@
 
 namespace bridging {
 
-void makeOutputsSafe();               // all holds end, all declared safe values are applied
-bool lapseHolds(uint32_t nowMs);      // outputs whose hold is over go to their safe values; true if there was one
-void keepOutput(const Channel &output, Bits value, uint16_t holdMs);  // was just applied; 0 = until further notice
+void makeOutputsSafe();  // all holds end, all declared safe values are applied
+bool lapseHolds();       // outputs whose hold is over go to their safe values; true if there was one
 
 }  // namespace bridging

@@ -2,11 +2,12 @@
 
 #ifdef __AVR__
 extern char __heap_start;
-extern char *__brkval;  // the end of the heap, null while nothing was ever allocated
+extern char *__brkval __attribute__((weak));  // the end of the heap; the linker has none without malloc()
 
 uint16_t bridging::freeRam() {
   const char top = 0;
-  return uint16_t(&top - (__brkval ? __brkval : &__heap_start));
+  const char *const heapEnd = &__brkval && __brkval ? __brkval : &__heap_start;
+  return uint16_t(&top - heapEnd);
 }
 #else
 uint16_t bridging::freeRam() { return 0; }

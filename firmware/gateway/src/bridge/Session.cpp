@@ -9,8 +9,8 @@ namespace bridging {
 
 namespace {
 
-constexpr uint8_t kCommandMinSize = 7;    // a COMMAND's value may be empty
-constexpr uint16_t kBootRepeatMs = 200;   // in case the end of a bootloader garbled the first
+constexpr uint8_t kCommandMinSize = 7;   // a COMMAND's value may be empty
+constexpr uint16_t kBootRepeatMs = 200;  // in case the end of a bootloader garbled the first
 constexpr uint32_t kSlowLoopUs = 50000;
 constexpr uint8_t kLeaseUnitMs = 100;
 
@@ -21,7 +21,6 @@ const uint8_t kPayloadSizes[] PROGMEM = {16, 3, 1, kCommandMinSize, 4, 0, 0, 4, 
 // ---- what happens with time --------------------------------------------------------------------------------------
 
 void Session::begin(uint8_t flags) {
-  computeSchemaHash();
   portFlags = flags;
   if (record.isSound()) {
     record.countReset();
@@ -30,10 +29,11 @@ void Session::begin(uint8_t flags) {
     portFlags |= kRecordWasLost;
   }
   if (record.latched) latched = kAskedFor;
-  lastGroup = countGroups() - 1;
+  lastGroup = findLastGroup();
   polledAtUs = micros();
-  beganAtMs = millis();
+  out.clear();
   sendBoot();
+  silence.start(kBootRepeatMs);
 }
 
 void Session::poll() {
@@ -42,30 +42,29 @@ void Session::poll() {
   measureLoop();
   for (int waiting = port.available(); waiting > 0; waiting--)
     if (decoder.take(port.read())) handleFrame();
-  const uint32_t nowMs = millis();
-  repeatBoot(nowMs);
-  if (lapseHolds(nowMs)) happened |= kHoldLapsed;
-  watchLink(nowMs);
-  sendTelemetry(nowMs);
+  if (lapseHolds()) happened |= kHoldLapsed;
+  if (silence.isOver()) watchLink();
+  if (lease.isRunning()) sendTelemetry();
   isPolling = false;
 }
 
 void Session::measureLoop() {
   const uint32_t nowUs = micros(), gapUs = nowUs - polledAtUs;
   polledAtUs = nowUs;
-  if (gapUs > loopMaxUs) loopMaxUs = gapUs;
+  if (gapUs > counters.loopMaxUs) counters.loopMaxUs = gapUs;
   if (gapUs > kSlowLoopUs) happened |= kSlowLoop;
 }
 
-void Session::repeatBoot(uint32_t nowMs) {
-  if (!isBootDue || nowMs - beganAtMs < kBootRepeatMs) return;
-  isBootDue = false;
-  sendBoot();
-}
-
-// Silence is acted on once, then the latch holds. A board that nobody ever spoke to misses nobody.
-void Session::watchLink(uint32_t nowMs) {
-  if (id && !latched && nowMs - heardAtMs >= silenceMs) goSafe(kSilence);
+// A board that nobody ever spoke to misses nobody: it says BOOT once more. Otherwise silence is acted on once, for the
+// latch then holds until CLEAR.
+void Session::watchLink() {
+  if (!id) {
+    silence.stop();
+    sendBoot();
+    return;
+  }
+  silence.start(silence.lengthMs);
+  if (!latched) goSafe(kSilence);
 }
 
 void Session::goSafe(uint8_t cause) {
@@ -74,16 +73,12 @@ void Session::goSafe(uint8_t cause) {
   if (onSafe) onSafe();
 }
 
-void Session::sendTelemetry(uint32_t nowMs) {
-  if (!lease.durationMs) return;
-  if (nowMs - lease.beganMs >= lease.durationMs) {
-    lease.durationMs = 0;
-    return;
-  }
-  if (int32_t(nowMs - lease.sampleDueMs) < 0) return;
-  lease.sampleDueMs += lease.periodMs;
-  if (int32_t(nowMs - lease.sampleDueMs) >= 0) lease.sampleDueMs = nowMs + lease.periodMs;  // missed is missed
-  if (hasRoom()) putSample(lease.group);
+void Session::sendTelemetry() {
+  if (lease.isOver()) lease.stop();
+  if (!lease.isRunning() || !beat.isOver()) return;
+  beat.beganMs += beat.lengthMs;
+  if (beat.isOver()) beat.start(beat.lengthMs);  // what was missed is not made up for
+  if (hasRoom()) putSample(streamedGroup);
   sendEvent(kTelemetry, id);
 }
 
@@ -120,10 +115,9 @@ bool Session::log(const char *flashText) {
 // ---- frames ------------------------------------------------------------------------------------------------------
 
 void Session::handleFrame() {
-  const uint8_t sequence = decoder.frame[1];
-  uint8_t replyType = type() | kReply;
-  received++;
+  counters.received++;
   detail = 0;
+  uint8_t replyType = type() | kReply;
   Error error = admit();
   if (!error) error = answer();
   if (error) {
@@ -133,21 +127,22 @@ void Session::handleFrame() {
     out.put8(error);
     out.put8(detail);
   }
-  out.send(port, replyType, sequence, session());
+  out.send(port, replyType, decoder.frame()[1], session());
 }
 
-// Known type, then the session, then the length. Every frame of the session shows that the host is alive.
+// Known type, then the session, then the length. Every frame of the session shows that the host is alive; HELLO opens
+// one, and SAFE is for everybody.
 Error Session::admit() {
-  const bool isOurs = id && session() == uint8_t(id);
   const uint8_t index = type() - 1;
   const bool isKnown = index < sizeof kPayloadSizes;
-  const bool isOpen = type() == kHello || type() == kSafe;
-  if (isOurs && !isOpen) heardAtMs = millis();
+  if (type() != kHello && type() != kSafe) {
+    const bool isOurs = id && session() == id;
+    if (isOurs) silence.start(silence.lengthMs);
+    if (isKnown && !isOurs) return kNoSession;
+  }
   if (!isKnown) return kBadType;
-  if (!isOurs && !isOpen) return kNoSession;
-  const uint8_t size = pgm_read_byte(kPayloadSizes + index);
-  if (payloadSize() < size || (payloadSize() > size && type() != kCommand)) return kBadLength;
-  return kNoError;
+  const uint8_t size = pgm_read_byte(kPayloadSizes + index), actual = decoder.payloadSize();
+  return actual == size || (type() == kCommand && actual > size) ? kNoError : kBadLength;
 }
 
 Error Session::answer() {
@@ -172,7 +167,7 @@ Error Session::answer() {
 uint8_t Session::helloFlags() {
   if (port.availableForWrite()) portFlags |= kCanStream;
   uint8_t flags = portFlags;
-  if (epoch && epoch == record.epoch) flags |= kEpochMatches;
+  if (isEpochAgreed) flags |= kEpochMatches;
   if (latched) flags |= kLatched;
   if (latched & kAskedFor) flags |= kLatchedBySafe;
   return flags;
@@ -182,27 +177,24 @@ uint8_t Session::helloFlags() {
 // host's to find out first.
 Error Session::hello() {
   const uint8_t *request = payload();
-  const uint32_t offered = get32(request + 4);
-  if (!session() || session() != uint8_t(offered)) return kNoSession;
+  if (!session() || session() != request[4]) return kNoSession;
   if (kProtocolVersion < request[0] || kProtocolVersion > request[1]) {
     detail = kProtocolVersion;
     return kBadVersion;
   }
-  const uint16_t askedMs = get16(request + 2);
-  silenceMs = askedMs && askedMs < failsafeMs ? askedMs : failsafeMs;
-  id = offered;
-  epoch = get32(request + 8);
-  heardAtMs = millis();
-  isBootDue = false;
-  lease.durationMs = 0;
   mendRecord();
+  id = session();
+  isEpochAgreed = record.epoch && record.epoch == get32(request + 8);
+  const uint16_t askedMs = get16(request + 2);
+  silence.start(askedMs && askedMs < failsafeMs ? askedMs : failsafeMs);
+  lease.stop();
 
   out.put8(kProtocolVersion);
   out.put8(helloFlags());
   out.put8(kMaxPayload);
-  out.put8(channels().count);
-  out.put8(actions().count);
-  out.put32(id);
+  out.put8(channelCount());
+  out.put8(actionCount());
+  out.put(request + 4, 4);
   out.put(&record.epoch, Record::kReportSize);
   out.put32(millis());
   out.put32(schemaHash());
@@ -211,13 +203,15 @@ Error Session::hello() {
 
 // A record that somebody wrote over is no record: without an epoch no command runs until the host has settled its own.
 void Session::mendRecord() {
-  if (!record.isSound()) record.clear(latched & kAskedFor);
+  if (record.isSound()) return;
+  record.clear(latched & kAskedFor);
+  isEpochAgreed = false;
 }
 
 Error Session::adoptEpoch() {
-  epoch = get32(payload());
-  record.adopt(epoch);
-  out.put32(epoch);
+  record.adopt(get32(payload()));
+  isEpochAgreed = record.epoch;
+  out.put(payload(), 4);
   return kNoError;
 }
 
@@ -233,27 +227,28 @@ Error Session::clear() {
   return kNoError;
 }
 
+void Session::putClock() { out.put32(micros()); }
+
 Error Session::ping() {
   out.put(payload(), 4);
-  out.put32(micros());
+  putClock();
   out.put32(millis());
   return kNoError;
 }
 
 Error Session::stats() {
-  out.put16(received);
-  out.put16(decoder.rejected);
-  out.put16(decoder.overlong);
-  out.put32(loopMaxUs);
-  out.put16(freeRam());
+  counters.rejected = decoder.rejected;
+  counters.overlong = decoder.overlong;
+  const uint16_t free = freeRam();
+  out.put(&counters, sizeof counters);
+  out.put(&free, sizeof free);
   return kNoError;
 }
 
 Error Session::setId() {
   const uint32_t offered = get32(payload());
   if (!offered) return kOutOfRange;
-  if (!boardId()) giveBoardId(offered);
-  out.put32(boardId());
+  out.put32(boardId(offered));
   return kNoError;
 }
 
@@ -261,7 +256,7 @@ Error Session::setId() {
 
 uint8_t Session::statusFlags() const {
   uint8_t flags = happened;
-  if (decoder.overlong != overlongTold) flags |= kOverrunSeen;
+  if (uint8_t(decoder.overlong) != overlongTold) flags |= kOverrunSeen;
   if (latched) flags |= kFailsafe;
   if (latched & kAskedFor) flags |= kFailsafeBySafe;
   if (record.started != record.done) flags |= kInterruptedPresent;
@@ -271,8 +266,8 @@ uint8_t Session::statusFlags() const {
 void Session::putSample(uint8_t group) {
   out.put8(group);
   out.put8(statusFlags());
-  out.put32(micros());
-  out.put32(record.done);
+  putClock();
+  out.put(&record.done, sizeof record.done);
   out.put8(decoder.rejected);
   isFilling = true;
   Groups groups;
@@ -297,19 +292,14 @@ Error Session::readGroup() {
 Error Session::stream() {
   const uint8_t group = payload()[0];
   const uint16_t periodMs = get16(payload() + 1);
-  const uint16_t durationMs = payload()[3] * kLeaseUnitMs;
-  if (group > lastGroup) {
-    detail = group;
-    return kBadTarget;
-  }
+  const uint8_t leaseUnits = payload()[3];
+  if (group > lastGroup) return badTarget(group);
   if (!(portFlags & kCanStream)) return kUnsupported;
-  if (durationMs && !periodMs) return kOutOfRange;
-  const bool isRenewal = lease.durationMs && lease.group == group && lease.periodMs == periodMs;
-  lease.beganMs = millis();
-  if (!isRenewal) lease.sampleDueMs = lease.beganMs + periodMs;
-  lease.durationMs = durationMs;
-  lease.periodMs = periodMs;
-  lease.group = group;
+  if (leaseUnits && !periodMs) return kOutOfRange;
+  const bool isRenewal = lease.isRunning() && streamedGroup == group && beat.lengthMs == periodMs;
+  if (!isRenewal) beat.start(periodMs);
+  lease.start(leaseUnits * kLeaseUnitMs);
+  streamedGroup = group;
   out.put(payload(), 4);
   return kNoError;
 }

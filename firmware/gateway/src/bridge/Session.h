@@ -1,25 +1,33 @@
 // The board's side of the protocol: one answer to one request, and what happens with time.
 //
 // Each request has one function, which writes its answer into `out` or returns the error to answer with. Functions of
-// the sketch run before anything is written, so that they may log; readings are the exception (see `filling`).
+// the sketch run before anything is written, so that they may log; readings are the exception (see `isFilling`).
 #pragma once
+#include "Framing.h"
 #include "Messages.h"
-#include "Tables.h"
+#include "Timer.h"
 
 namespace bridging {
 
+// Lives in a global Bridge: all that the constructor does not set begins at 0.
 class Session {
  public:
-  explicit Session(Stream &port) : port(port) {}
+  explicit Session(Stream &port) : port(port), failsafeMs(2000) {}
 
-  void begin(uint8_t portFlags);      // the port is open and the outputs are safe
-  void poll();                        // every frame that waits in the port, then what is due
-  bool log(const char *flashText);    // false: no room, or a reading's function asked; the host sees a gap
+  void begin(uint8_t portFlags);    // the port is open and the outputs are safe
+  void poll();                      // every frame that waits in the port, then what is due
+  bool log(const char *flashText);  // false: no room, or a reading's function asked; the host sees a gap
 
-  void (*onSafe)() = nullptr;
-  uint32_t loopMaxUs = 0;      // longest time between two polls
-  uint16_t failsafeMs = 2000;  // longest silence of the host; the host may ask for less
-  uint8_t refusal = 0;         // of the command under way, set by its handler
+  Stream &port;
+  void (*onSafe)();
+  uint16_t failsafeMs;              // longest silence of the host; the host may ask for less
+  uint8_t refusal;                  // of the command under way, set by its handler
+
+  struct __attribute__((packed)) {  // as STATS tells them
+    uint16_t received;              // sound frames
+    uint16_t rejected, overlong;    // the decoder's, when they were asked for
+    uint32_t loopMaxUs;             // longest time between two polls
+  } counters;
 
  private:
   enum Cause : uint8_t { kSilence = 1, kAskedFor = 2 };
@@ -28,10 +36,9 @@ class Session {
   void handleFrame();
   Error admit();
   Error answer();
-  uint8_t type() const { return decoder.frame[0]; }
-  uint8_t session() const { return decoder.frame[2]; }
-  const uint8_t *payload() const { return decoder.frame + kHeaderSize; }
-  uint8_t payloadSize() const { return decoder.size - kHeaderSize; }
+  uint8_t type() const { return decoder.frame()[0]; }
+  uint8_t session() const { return decoder.frame()[2]; }
+  const uint8_t *payload() const { return decoder.frame() + kHeaderSize; }
 
   // Requests, in the order of their numbers.
   Error hello();
@@ -50,53 +57,42 @@ class Session {
   Error writeOutput();
   Error runAction();
   Error checkArguments(const uint8_t *argument, uint8_t count);
-  uint32_t commandId() const;
-  uint8_t commandIndex() const;
-  uint16_t commandHoldMs() const;
+  Error badTarget(uint8_t target);
 
   // What is due.
   void measureLoop();
-  void repeatBoot(uint32_t nowMs);
-  void watchLink(uint32_t nowMs);
-  void sendTelemetry(uint32_t nowMs);
+  void watchLink();
+  void sendTelemetry();
 
   void sendEvent(uint8_t eventType, uint8_t ofSession);
   void sendBoot();
   bool hasRoom() const;
+  void putClock();
   void putSample(uint8_t group);
   void goSafe(uint8_t cause);
   void mendRecord();
   uint8_t helloFlags();
   uint8_t statusFlags() const;
 
-  Stream &port;
-  uint32_t id = 0;             // of the session; 0 = none
-  uint32_t epoch = 0;          // of the host's journal
-  uint32_t heardAtMs = 0;      // last frame of the session
-  uint32_t polledAtUs = 0;
-  uint32_t beganAtMs = 0;
-  uint16_t silenceMs = 0;      // allowed in this session
-  uint16_t received = 0;       // sound frames
-  uint16_t overlongTold = 0;   // of decoder.overlong, by the last POLL
-  uint8_t portFlags = 0;       // HELLO flags that stay until the next reset
-  uint8_t latched = 0;         // causes of the failsafe
-  uint8_t happened = 0;        // status flags since the last POLL
-  uint8_t detail = 0;          // of the error under way
-  uint8_t eventSequence = 0;
-  uint8_t lastGroup = 0;
-  bool isPolling = false;      // poll() is not entered again from a handler's delay()
-  bool isFilling = false;      // readings are being written into `out`
-  bool isBootDue = true;
+  uint8_t id;              // of the session; 0 = none
+  bool isEpochAgreed;      // host and record have the same one, not 0
+  uint8_t latched;         // causes of the failsafe
+  uint8_t portFlags;       // HELLO flags that stay until the next reset
+  uint8_t happened;        // status flags since the last POLL
+  uint8_t overlongTold;    // the decoder's count, by the last POLL
+  uint8_t detail;          // of the error under way
+  uint8_t eventSequence;
+  uint8_t lastGroup;
+  bool isPolling;          // poll() is not entered again from a handler's delay()
+  bool isFilling;          // readings are being written into `out`
+  uint32_t polledAtUs;
 
-  struct Lease {               // of a stream
-    uint32_t beganMs, sampleDueMs;
-    uint16_t durationMs;       // 0 = no stream
-    uint16_t periodMs;
-    uint8_t group;
-  } lease = {};
+  Timer silence;           // of the host; before the first HELLO, until BOOT is repeated
+  Timer lease, beat;       // of a stream
+  uint8_t streamedGroup;
 
   Decoder decoder;
-  Outgoing out;
+  Encoder out;
 };
 
 }  // namespace bridging

@@ -2,53 +2,29 @@
 
 namespace bridging {
 
-// What a sketch without the macro of that name has. Functions, because a weak variable would stay in RAM.
-__attribute__((weak)) const ChannelTable &channels() {
-  static const ChannelTable none = {nullptr, nullptr, nullptr, 0};
-  return none;
-}
+// ---- what a sketch has without the macros ------------------------------------------------------------------------
 
-__attribute__((weak)) const ActionTable &actions() {
-  static const ActionTable none = {nullptr, nullptr, 0};
-  return none;
-}
+#define BRIDGE_DEFAULT __attribute__((weak))
+
+BRIDGE_DEFAULT uint8_t channelCount() { return 0; }
+BRIDGE_DEFAULT const uint8_t *channelRecords() { return nullptr; }
+BRIDGE_DEFAULT const Access *channelAccess() { return nullptr; }
+BRIDGE_DEFAULT Output *outputs() { return nullptr; }
+BRIDGE_DEFAULT uint32_t channelsHash() { return kHashOfNothing; }
+
+BRIDGE_DEFAULT uint8_t actionCount() { return 0; }
+BRIDGE_DEFAULT const uint8_t *actionRecords() { return nullptr; }
+BRIDGE_DEFAULT const Call *actionCalls() { return nullptr; }
+BRIDGE_DEFAULT uint32_t schemaHash() { return channelsHash(); }
 
 namespace {
 constexpr Names kNames[] = {{BRIDGE_BOARD, "sketch", ""}};
 constexpr auto kBoardRecord PROGMEM = packRecords(kNames, Count<tableSize(kNames, 1)>::type());
 }  // namespace
 
-__attribute__((weak)) const uint8_t *boardRecord() { return kBoardRecord.items; }
+BRIDGE_DEFAULT const uint8_t *boardRecord() { return kBoardRecord.items; }
 
-namespace {
-
-uint32_t hash;
-
-uint32_t fnv1a(const uint8_t *from, const uint8_t *to, uint32_t state) {
-  for (; from != to; from++) state = (state ^ pgm_read_byte(from)) * 16777619UL;
-  return state;
-}
-
-// Puts values of a type in the order of unsigned numbers: signed ones by turning their sign bit over, floats too, and
-// negative floats from the largest magnitude up. NaN lands beyond both infinities.
-Bits ordered(Bits value, uint8_t type) {
-  constexpr Bits kSign = 0x80000000;
-  if (type == kF32) {
-    if (value == kSign) value = 0;  // -0.0 is 0
-    return value & kSign ? ~value : value ^ kSign;
-  }
-  const bool isSigned = type == kI8 || type == kI16 || type == kI32;
-  return isSigned ? value ^ kSign : value;
-}
-
-}  // namespace
-
-uint32_t schemaHash() { return hash; }
-
-void computeSchemaHash() {
-  hash = fnv1a(channels().records, Channel(channels().count).record, 2166136261UL);
-  hash = fnv1a(actions().records, actionRecord(actions().count), hash);
-}
+// ---- records -----------------------------------------------------------------------------------------------------
 
 const uint8_t *skipRecord(const uint8_t *record, uint8_t headSize) {
   record += headSize;
@@ -56,14 +32,9 @@ const uint8_t *skipRecord(const uint8_t *record, uint8_t headSize) {
   return record + pgm_read_byte(record) + 1;
 }
 
-const uint8_t *skipAction(const uint8_t *record) {
-  const uint8_t count = pgm_read_byte(record + kActionArguments);
-  return argumentRecord(record, count);
-}
-
 const uint8_t *actionRecord(uint8_t index) {
-  const uint8_t *record = actions().records;
-  while (index--) record = skipAction(record);
+  const uint8_t *record = actionRecords();
+  while (index--) record = argumentRecord(record, pgm_read_byte(record + kActionArguments));
   return record;
 }
 
@@ -73,43 +44,58 @@ const uint8_t *argumentRecord(const uint8_t *action, uint8_t position) {
   return record;
 }
 
-Bits loadValue(const uint8_t *bytes, uint8_t type) {
-  Bits value = 0;
-  memcpy(&value, bytes, sizeOf(type));
-  if (type == kI8) value = int32_t(int8_t(value));
-  if (type == kI16) value = int32_t(int16_t(value));
-  return value;
+// ---- limits ------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// Values of a type in the order of unsigned numbers: its bytes moved to the top, the sign bit of signed ones turned
+// over, negative floats counted from the largest magnitude up. NaN lands beyond both infinities.
+uint32_t rank(const uint8_t *value, uint8_t type) {
+  constexpr uint32_t kSign = 0x80000000;
+  uint32_t number = 0;
+  const uint8_t size = sizeOf(type);
+  memcpy(reinterpret_cast<uint8_t *>(&number) + sizeof number - size, value, size);
+  if (type == kF32) {
+    if (number == kSign) number = 0;  // -0.0 is 0
+    return number & kSign ? ~number : number | kSign;
+  }
+  const bool isSigned = type == kI8 || type == kI16 || type == kI32;
+  return isSigned ? number ^ kSign : number;
 }
 
-bool fits(Bits value, uint8_t type, const uint8_t *limits) {
-  const Bits least = ordered(pgm_read_dword(limits), type), most = ordered(pgm_read_dword(limits + 4), type);
-  value = ordered(value, type);
-  return least <= value && value <= most;
+}  // namespace
+
+bool fits(const uint8_t *value, uint8_t type, const uint8_t *limits) {
+  uint8_t ends[2 * sizeof(Bits)];
+  memcpy_P(ends, limits, sizeof ends);
+  const uint32_t number = rank(value, type);
+  return rank(ends, type) <= number && number <= rank(ends + sizeof(Bits), type);
 }
 
-Channel::Channel(uint8_t atIndex) : record(channels().records), output(channels().outputs), index(0) {
+// ---- channels ----------------------------------------------------------------------------------------------------
+
+Channel::Channel(uint8_t atIndex) : record(channelRecords()), output(outputs()), index(0) {
   while (index < atIndex) next();
 }
 
 void Channel::next() {
-  if (flags() & kWritable) output++;
+  if (isOutput()) output++;
   record = skipRecord(record, kChannelHead);
   index++;
 }
 
 Bits Channel::value() const {
-  if (flags() & kWritable) return output->value;
-  return Read(pgm_read_ptr(&channels().access[index].read))();
+  if (isOutput()) return output->value;
+  return Read(pgm_read_ptr(&channelAccess()[index].read))();
 }
 
-void Channel::write(Bits value) const { Write(pgm_read_ptr(&channels().access[index].write))(value); }
+void Channel::write(Bits value) const { Write(pgm_read_ptr(&channelAccess()[index].write))(value); }
 
 void Channel::makeSafe() const {
-  output->holdMs = 0;
+  output->hold.stop();
   if (!(flags() & kHasSafe)) return;
-  const Bits safe = pgm_read_dword(record + kChannelSafe);
-  write(safe);
-  output->value = safe;
+  output->value = pgm_read_dword(record + kChannelSafe);
+  write(output->value);
 }
 
 }  // namespace bridging
