@@ -3,9 +3,7 @@
 Everything here runs in the main thread. The board threads belong to their workers, the request threads to the server.
 """
 
-import errno
 import logging
-import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -102,7 +100,7 @@ class Gateway:
         except OSError as error:
             for board in self._boards.values():
                 board.wake.close()
-            why = os.strerror(error.errno) if error.errno in errno.errorcode else error.strerror
+            why = str(error.strerror or error).partition(" (while")[0]  # Python adds the address to some
             cure = "name another address with --listen HOST:PORT (port 0 takes a free one)"
             raise StartError(f"can't listen on {listen}: {why}; {cure}") from error
 
