@@ -112,6 +112,7 @@ def test_a_text_survives_publication(text: str) -> None:
         (2.5, "2.5"),
         (0.12345679104328156, "0.12345679"),
         (0.3333333432674408, "0.33333334"),
+        (9.536920515529346e-07, "9.53692e-07"),
     ],
 )
 def test_floats_are_published_as_people_write_them(number: float, published: str) -> None:

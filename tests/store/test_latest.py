@@ -272,7 +272,7 @@ STEPS: st.SearchStrategy[tuple[str, Any, Any]] = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(STEPS, max_size=25))
 def test_two_pictures_never_share_a_tag(steps: list[tuple[str, Any, Any]]) -> None:
     latest = Latest([status()], stale_after_s={"uno": STALE_AFTER_S})

@@ -119,7 +119,6 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "no ASCII": lambda path: path.write_bytes(b"\xff\xfe\x00"),
     "zeros, as after a power cut": lambda path: path.write_bytes(bytes(path.stat().st_size)),
     "another's": lambda path: path.write_text(f"{b'other'.hex()}\n"),
-    "huge": lambda path: path.write_bytes(b"00\n" * (MAX_FILE_BYTES // 3 + 1)),
     "a directory": become_directory,
     "a link to nowhere": become_dangling_link,
     "a pipe": become_pipe,
@@ -137,6 +136,24 @@ def test_a_damaged_file_is_ignored(tmp_path: Path, damage: str, caplog: pytest.L
     assert schemas.get(schema_hash(other)) == other
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert str(file_of(tmp_path)) in caplog.text
+
+
+def test_a_file_too_large_for_any_board_is_ignored(tmp_path: Path) -> None:
+    for size, ignored in ((MAX_FILE_BYTES // 2 - 1, False), (MAX_FILE_BYTES // 2, True)):
+        records = [bytes(size)]
+        cache(tmp_path).put(schema_hash(records), records)
+        assert (cache(tmp_path).get(schema_hash(records)) is None) is ignored
+
+
+def test_more_files_than_are_kept_do_not_all_come_into_memory(tmp_path: Path) -> None:
+    hashes = []
+    for number in range(KEPT + 2):
+        record = number.to_bytes(2, "little")
+        hashes.append(schema_hash([record]))
+        file_of(tmp_path, [record]).write_text(f"{record.hex()}\n")
+        os.utime(file_of(tmp_path, [record]), (number, number))
+    schemas = cache(tmp_path)
+    assert [schemas.get(value) is not None for value in hashes] == [False] * 2 + [True] * KEPT
 
 
 def test_a_damaged_file_is_mended_by_the_next_put(tmp_path: Path) -> None:
