@@ -119,13 +119,17 @@ class BoardTable:
     on_safe: Callable[[], None] = field(default=_nothing)
 
     @cached_property
+    def records(self) -> tuple[bytes, ...]:
+        """The whole description as DESCRIBE sends it: channels, then each action followed by its arguments."""
+        described: list[ChannelRecord | ActionRecord | ArgumentRecord] = [row.record for row in self.channels]
+        for row in self.actions:
+            described += [row.record, *row.arguments]
+        return tuple(record.to_bytes() for record in described)
+
+    @cached_property
     def schema_hash(self) -> int:
-        """Over all records, as the host recomputes it."""
-        records = [row.record.to_bytes() for row in self.channels]
-        for action_row in self.actions:
-            records.append(action_row.record.to_bytes())
-            records += [argument.to_bytes() for argument in action_row.arguments]
-        return schema_hash(records)
+        """As the host recomputes it."""
+        return schema_hash(self.records)
 
     @cached_property
     def groups(self) -> tuple[tuple[int, ...], ...]:

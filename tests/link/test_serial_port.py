@@ -373,6 +373,11 @@ class TestWithoutDescriptor:
             port.wait(LONG_S)
             timer.join()
 
+    def test_single_bytes_are_read_in_one_piece(self, wake: Wake) -> None:
+        with opened("loop://", wake) as port:
+            port.write(b"frame")
+            assert port.read() == b"frame"
+
     @pytest.mark.filterwarnings("ignore:set(Daemon|Name)")
     def test_rfc2217(self, server: socket.socket, wake: Wake, monkeypatch: pytest.MonkeyPatch) -> None:
         before = open_descriptors()
