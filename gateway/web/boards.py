@@ -145,6 +145,7 @@ def readyz(services: Services, _request: Request) -> Response:
     summary="What a problem's `type` means",
     scope=Scope.NONE,
     answers={200: ProblemKindAnswer},
+    problems=(Kind.NOT_FOUND,),
 )
 def problem_kind(_services: Services, _request: Request, *, code: str) -> Response:
     """The page behind the address in `type`."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn, Self, TypeVar, get_args
+from urllib.parse import parse_qsl
 
 from flask import Request
 from pydantic import (
@@ -103,12 +104,13 @@ class Body:
 
 def read_query(model: type[Model], request: Request) -> Model:
     """The query as a checked value; raises a 422 problem with everything wrong with it."""
-    values = request.args.to_dict(flat=False) if request.query_string else {}
-    twice = [InputError(("query", name), "given more than once") for name, given in values.items() if len(given) > 1]
-    if twice:
-        raise invalid(twice)
+    pairs = parse_qsl(request.query_string.decode("latin-1"), keep_blank_values=True) if request.query_string else []
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise invalid([InputError(("query", name), "given more than once") for name in values if names.count(name) > 1])
     try:
-        return model.model_validate({name: given[0] for name, given in values.items()})
+        return model.model_validate(values)
     except ValidationError as error:
         raise _refused(error, "query", known=list(model.model_fields)) from None
 
@@ -183,16 +185,13 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _check_tree(document: object) -> None:
-    level = [document]
-    for _ in range(MAX_DEPTH + 1):
-        if not level:
-            return
-        for text in (each for each in level if isinstance(each, str)):
-            if not _is_sound(text):
-                raise _bad_json("a string holds half a surrogate pair")
-        level = [child for parent in level for child in _children(parent)]
-    if level:
-        raise _bad_json(f"nested more than {MAX_DEPTH} deep")
+    level, depth = [document], 0
+    while level:
+        if depth == MAX_DEPTH and any(isinstance(node, dict | list) for node in level):
+            raise _bad_json(f"nested more than {MAX_DEPTH} deep")
+        if not all(_is_sound(node) for node in level if isinstance(node, str)):
+            raise _bad_json("a string holds half a surrogate pair")
+        level, depth = [child for parent in level for child in _children(parent)], depth + 1
 
 
 def _children(node: object) -> Iterator[object]:
