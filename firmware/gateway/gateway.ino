@@ -1,5 +1,6 @@
 // The board that the gateway knows out of the box: its inputs, two PWM pins and the LED, and actions on single pins.
 // Nothing needs to be wired. Copy this folder to start a sketch of your own: the tables are all there is to change.
+#include "Buzzer.h"
 #include "src/bridge/Bridge.h"
 
 Bridge bridge(Serial);
@@ -7,7 +8,7 @@ Bridge bridge(Serial);
 // ---- outputs -----------------------------------------------------------------------------------------------------
 
 #if defined(__AVR_ATmega2560__) || defined(__AVR_ATmega1280__)
-constexpr uint8_t kPwmPins[] = {11, 12};  // tone() takes the timer of 9 and 10
+constexpr uint8_t kPwmPins[] = {11, 12};  // the buzzer takes the timer of 9 and 10
 #define PWM_NAMES(F) F("pwm11", 0), F("pwm12", 1)
 #else
 constexpr uint8_t kPwmPins[] = {9, 10};
@@ -19,13 +20,13 @@ template <uint8_t i> void setPwm(uint8_t duty) { analogWrite(kPwmPins[i], duty);
 
 // ---- readings ----------------------------------------------------------------------------------------------------
 
-constexpr uint32_t kSupplyPeriodMs = 1000;
+constexpr uint16_t kSupplyPeriodMs = 1000;
 constexpr uint32_t kBandgapMv = 1100;       // +-10 % from chip to chip
 constexpr uint16_t kFullScale = 1023;
 constexpr uint8_t kSettlingConversions = 8;  // the bandgap is a weak source: discard what it needs to settle
 
 uint16_t supplyMv;
-uint32_t supplyMeasuredAt;
+uint16_t supplyMeasuredAt;  // ms, its low half
 
 uint16_t convert() {
   ADCSRA |= _BV(ADSC);
@@ -73,15 +74,13 @@ bool take(uint8_t pin) {
   return true;
 }
 
-void release(uint8_t pin) {
-  noTone(pin);
-  digitalWrite(pin, LOW);  // ends PWM too
-  pinMode(pin, INPUT);
-}
-
 void releasePins() {
-  for (uint8_t pin = kFirstPin; pin <= kLastPin; pin++)
-    if (drivenPins[pin / 8] & 1 << pin % 8) release(pin);
+  stopBuzzer();
+  for (uint8_t pin = kFirstPin; pin <= kLastPin; pin++) {
+    if (!(drivenPins[pin / 8] & 1 << pin % 8)) continue;
+    digitalWrite(pin, LOW);  // ends PWM too
+    pinMode(pin, INPUT);
+  }
   memset(drivenPins, 0, sizeof drivenPins);
 }
 
@@ -97,7 +96,7 @@ void writeAnalog(uint8_t pin, uint8_t duty) {
   if (take(pin)) analogWrite(pin, duty);
 }
 void beep(uint8_t pin, uint16_t hz, uint16_t ms) {
-  if (take(pin)) tone(pin, hz, ms);
+  if (take(pin)) startBuzzer(pin, hz, ms);
 }
 bool readDigital(uint8_t pin) { return digitalRead(pin); }
 uint16_t readAnalog(uint8_t channel) { return analogRead(channel); }
@@ -143,5 +142,5 @@ void setup() {
 
 void loop() {
   bridge.poll();
-  if (millis() - supplyMeasuredAt >= kSupplyPeriodMs) measureSupply();
+  if (uint16_t(millis()) - supplyMeasuredAt >= kSupplyPeriodMs) measureSupply();
 }

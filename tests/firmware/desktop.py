@@ -41,14 +41,20 @@ class BenchBoard:
 
     def __init__(self, *, library: Path = LIBRARY) -> None:
         self._process = subprocess.Popen(
-            [build("board", library=library)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [build("board", library=library)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self.tell("blank")
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._process.communicate(timeout=10)
 
     def tell(self, stimulus: str) -> list[str]:

@@ -45,7 +45,7 @@ class Bridge {
   bool log(const __FlashStringHelper *text) { return session.log(reinterpret_cast<const char *>(text)); }
 
   // Longest time between two polls since the reset.
-  uint32_t loopMaxUs() const { return session.counters.loopMaxUs; }
+  uint32_t loopMaxUs() const { return session.loopMaxUs; }
 
  private:
   // Returns the port's HELLO flags.

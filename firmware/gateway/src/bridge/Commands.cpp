@@ -29,7 +29,7 @@ Error Session::badTarget(uint8_t target) {
 // whatever the repetition says. A refusal is final too, and recorded like a result.
 Error Session::command() {
   mendRecord();
-  if (!isEpochAgreed) return kBadEpoch;
+  if (!(flags & kEpochMatches)) return kBadEpoch;
   const uint32_t command = get32(payload());
   if (!command || command < record.started) return kStaleId;
   Outcome outcome = kExecuted;
@@ -53,12 +53,12 @@ Error Session::writeOutput() {
   const uint16_t holdMs = get16(payload() + kHold);
   if (index >= channelCount()) return badTarget(index);
   const Channel channel(index);
-  const uint8_t flags = channel.flags(), type = channel.type();
-  if (!(flags & kWritable)) return kReadOnly;
+  const uint8_t traits = channel.flags(), type = channel.type();
+  if (!(traits & kWritable)) return kReadOnly;
   if (decoder.payloadSize() != kValue + sizeOf(type)) return kBadLength;
   if (!fits(payload() + kValue, type, channel.record + kChannelLimits)) return kOutOfRange;
-  if (holdMs ? !(flags & kHasSafe) : flags & kNeedsHold) return holdMs ? kUnsupported : kHoldRequired;
-  if (latched) return kInFailsafe;
+  if (holdMs ? !(traits & kHasSafe) : traits & kNeedsHold) return holdMs ? kUnsupported : kHoldRequired;
+  if (flags & kLatched) return kInFailsafe;
 
   Bits value = 0;
   memcpy(&value, payload() + kValue, sizeOf(type));
@@ -80,7 +80,7 @@ Error Session::runAction() {
   if (const Error error = checkArguments(argumentRecord(action, 0), pgm_read_byte(action + kActionArguments)))
     return error;
   if (get16(payload() + kHold)) return kUnsupported;
-  if (latched) return kInFailsafe;
+  if (flags & kLatched) return kInFailsafe;
 
   record.start(get32(payload()));
   refusal = 0;

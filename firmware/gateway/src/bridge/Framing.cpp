@@ -21,12 +21,12 @@ bool Decoder::take(uint8_t byte) {
   received = 0;
   if (length == 0) return false;
   if (length > kMaxSegment) {
-    overlong++;
+    count.overlong++;
     return false;
   }
-  if (unstuff() && isIntact()) return true;
-  rejected++;
-  return false;
+  const bool isFrame = unstuff() && isIntact();
+  isFrame ? count.sound++ : count.rejected++;
+  return isFrame;
 }
 
 // Follows the chain of distances, which must end exactly where the segment does.

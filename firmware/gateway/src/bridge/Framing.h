@@ -28,8 +28,11 @@ class Decoder {
   const uint8_t *frame() const { return segment + 1; }
   uint8_t payloadSize() const { return length - 1 - kMinFrame; }
 
-  uint16_t rejected;  // segments that were no frame
-  uint16_t overlong;  // segments longer than any frame
+  struct {  // as STATS tells them
+    uint16_t sound;     // frames
+    uint16_t rejected;  // segments that were no frame
+    uint16_t overlong;  // segments longer than any frame
+  } count;
 
  private:
   bool unstuff();

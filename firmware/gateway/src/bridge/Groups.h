@@ -22,11 +22,6 @@ class Groups {
   uint8_t used = 0, group = 0;
 };
 
-inline uint8_t findLastGroup() {
-  Groups groups;
-  uint8_t last = 0;
-  for (Channel channel; channel.exists(); channel.next()) last = groups.groupOfNext(sizeOf(channel.type()));
-  return last;
-}
+uint8_t findLastGroup();
 
 }  // namespace bridging

@@ -20,16 +20,15 @@ const uint8_t kPayloadSizes[] PROGMEM = {16, 3, 1, kCommandMinSize, 4, 0, 0, 4, 
 
 // ---- what happens with time --------------------------------------------------------------------------------------
 
-void Session::begin(uint8_t flags) {
-  portFlags = flags;
+void Session::begin(uint8_t portFlags) {
+  flags = portFlags;
   if (record.isSound()) {
     record.countReset();
   } else {
     record.clear(false);
-    portFlags |= kRecordWasLost;
+    flags |= kRecordWasLost;
   }
-  if (record.latched) latched = kAskedFor;
-  lastGroup = findLastGroup();
+  if (record.latched) flags |= kLatched | kLatchedBySafe;
   polledAtUs = micros();
   out.clear();
   sendBoot();
@@ -51,7 +50,7 @@ void Session::poll() {
 void Session::measureLoop() {
   const uint32_t nowUs = micros(), gapUs = nowUs - polledAtUs;
   polledAtUs = nowUs;
-  if (gapUs > counters.loopMaxUs) counters.loopMaxUs = gapUs;
+  if (gapUs > loopMaxUs) loopMaxUs = gapUs;
   if (gapUs > kSlowLoopUs) happened |= kSlowLoop;
 }
 
@@ -64,11 +63,11 @@ void Session::watchLink() {
     return;
   }
   silence.start(silence.lengthMs);
-  if (!latched) goSafe(kSilence);
+  if (!(flags & kLatched)) goSafe(kLatched);
 }
 
-void Session::goSafe(uint8_t cause) {
-  latched |= cause;
+void Session::goSafe(uint8_t causeFlags) {
+  flags |= causeFlags;
   makeOutputsSafe();
   if (onSafe) onSafe();
 }
@@ -85,8 +84,18 @@ void Session::sendTelemetry() {
 // ---- events ------------------------------------------------------------------------------------------------------
 
 // An event never makes the sketch wait: without room for it only its number is used up, so the host sees the gap.
-// A port that cannot tell its room is written to all the same; it is never streamed to.
-bool Session::hasRoom() const { return !(portFlags & kCanStream) || port.availableForWrite() >= kMaxWire; }
+// A port that never tells of any is written to all the same, but not streamed to. (One that is USB has none until its
+// other end is open.)
+bool Session::hasRoom() {
+  const int room = port.availableForWrite();
+  if (room) flags |= kCanStream;
+  return !(flags & kCanStream) || room >= kMaxWire;
+}
+
+uint8_t Session::helloFlags() {
+  hasRoom();  // which may find out that the port can stream
+  return flags;
+}
 
 void Session::sendEvent(uint8_t eventType, uint8_t ofSession) {
   const uint8_t sequence = eventSequence++;
@@ -115,7 +124,6 @@ bool Session::log(const char *flashText) {
 // ---- frames ------------------------------------------------------------------------------------------------------
 
 void Session::handleFrame() {
-  counters.received++;
   detail = 0;
   uint8_t replyType = type() | kReply;
   Error error = admit();
@@ -163,16 +171,6 @@ Error Session::answer() {
 
 // ---- the session -------------------------------------------------------------------------------------------------
 
-// A USB port has no room until its other end is open, so a port may show later that it can tell.
-uint8_t Session::helloFlags() {
-  if (port.availableForWrite()) portFlags |= kCanStream;
-  uint8_t flags = portFlags;
-  if (isEpochAgreed) flags |= kEpochMatches;
-  if (latched) flags |= kLatched;
-  if (latched & kAskedFor) flags |= kLatchedBySafe;
-  return flags;
-}
-
 // Opens a session. It reports the record and changes nothing in it: what became of the host's last command is the
 // host's to find out first.
 Error Session::hello() {
@@ -184,7 +182,7 @@ Error Session::hello() {
   }
   mendRecord();
   id = session();
-  isEpochAgreed = record.epoch && record.epoch == get32(request + 8);
+  setFlag(kEpochMatches, record.epoch && record.epoch == get32(request + 8));
   const uint16_t askedMs = get16(request + 2);
   silence.start(askedMs && askedMs < failsafeMs ? askedMs : failsafeMs);
   lease.stop();
@@ -204,26 +202,31 @@ Error Session::hello() {
 // A record that somebody wrote over is no record: without an epoch no command runs until the host has settled its own.
 void Session::mendRecord() {
   if (record.isSound()) return;
-  record.clear(latched & kAskedFor);
-  isEpochAgreed = false;
+  record.clear(flags & kLatchedBySafe);
+  setFlag(kEpochMatches, false);
+}
+
+void Session::setFlag(uint8_t flag, bool isSet) {
+  flags &= ~flag;
+  if (isSet) flags |= flag;
 }
 
 Error Session::adoptEpoch() {
   record.adopt(get32(payload()));
-  isEpochAgreed = record.epoch;
+  setFlag(kEpochMatches, record.epoch);
   out.put(payload(), 4);
   return kNoError;
 }
 
 Error Session::safe() {
   record.latch(true);
-  goSafe(kAskedFor);
+  goSafe(kLatched | kLatchedBySafe);
   return kNoError;
 }
 
 Error Session::clear() {
   record.latch(false);
-  latched = 0;
+  setFlag(kLatched | kLatchedBySafe, false);
   return kNoError;
 }
 
@@ -237,11 +240,10 @@ Error Session::ping() {
 }
 
 Error Session::stats() {
-  counters.rejected = decoder.rejected;
-  counters.overlong = decoder.overlong;
-  const uint16_t free = freeRam();
-  out.put(&counters, sizeof counters);
-  out.put(&free, sizeof free);
+  const uint16_t freeBytes = freeRam();
+  out.put(&decoder.count, sizeof decoder.count);
+  out.put(&loopMaxUs, sizeof loopMaxUs);
+  out.put(&freeBytes, sizeof freeBytes);
   return kNoError;
 }
 
@@ -255,12 +257,12 @@ Error Session::setId() {
 // ---- readings ----------------------------------------------------------------------------------------------------
 
 uint8_t Session::statusFlags() const {
-  uint8_t flags = happened;
-  if (uint8_t(decoder.overlong) != overlongTold) flags |= kOverrunSeen;
-  if (latched) flags |= kFailsafe;
-  if (latched & kAskedFor) flags |= kFailsafeBySafe;
-  if (record.started != record.done) flags |= kInterruptedPresent;
-  return flags;
+  uint8_t status = happened;
+  if (uint8_t(decoder.count.overlong) != overlongTold) status |= kOverrunSeen;
+  if (flags & kLatched) status |= kFailsafe;
+  if (flags & kLatchedBySafe) status |= kFailsafeBySafe;
+  if (record.started != record.done) status |= kInterruptedPresent;
+  return status;
 }
 
 void Session::putSample(uint8_t group) {
@@ -268,7 +270,7 @@ void Session::putSample(uint8_t group) {
   out.put8(statusFlags());
   putClock();
   out.put(&record.done, sizeof record.done);
-  out.put8(decoder.rejected);
+  out.put8(decoder.count.rejected);
   isFilling = true;
   Groups groups;
   for (Channel channel; channel.exists(); channel.next()) {
@@ -282,10 +284,10 @@ void Session::putSample(uint8_t group) {
 
 Error Session::readGroup() {
   detail = payload()[0];
-  if (detail > lastGroup) return kBadTarget;
+  if (detail > findLastGroup()) return kBadTarget;
   putSample(detail);
   happened = 0;
-  overlongTold = decoder.overlong;
+  overlongTold = decoder.count.overlong;
   return kNoError;
 }
 
@@ -293,8 +295,8 @@ Error Session::stream() {
   const uint8_t group = payload()[0];
   const uint16_t periodMs = get16(payload() + 1);
   const uint8_t leaseUnits = payload()[3];
-  if (group > lastGroup) return badTarget(group);
-  if (!(portFlags & kCanStream)) return kUnsupported;
+  if (group > findLastGroup()) return badTarget(group);
+  if (!(flags & kCanStream)) return kUnsupported;
   if (leaseUnits && !periodMs) return kOutOfRange;
   const bool isRenewal = lease.isRunning() && streamedGroup == group && beat.lengthMs == periodMs;
   if (!isRenewal) beat.start(periodMs);

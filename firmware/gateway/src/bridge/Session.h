@@ -23,15 +23,9 @@ class Session {
   uint16_t failsafeMs;              // longest silence of the host; the host may ask for less
   uint8_t refusal;                  // of the command under way, set by its handler
 
-  struct __attribute__((packed)) {  // as STATS tells them
-    uint16_t received;              // sound frames
-    uint16_t rejected, overlong;    // the decoder's, when they were asked for
-    uint32_t loopMaxUs;             // longest time between two polls
-  } counters;
+  uint32_t loopMaxUs;               // longest time between two polls
 
  private:
-  enum Cause : uint8_t { kSilence = 1, kAskedFor = 2 };
-
   // Frames.
   void handleFrame();
   Error admit();
@@ -66,23 +60,21 @@ class Session {
 
   void sendEvent(uint8_t eventType, uint8_t ofSession);
   void sendBoot();
-  bool hasRoom() const;
+  bool hasRoom();
   void putClock();
   void putSample(uint8_t group);
-  void goSafe(uint8_t cause);
+  void goSafe(uint8_t causeFlags);
   void mendRecord();
   uint8_t helloFlags();
+  void setFlag(uint8_t flag, bool isSet);
   uint8_t statusFlags() const;
 
   uint8_t id;              // of the session; 0 = none
-  bool isEpochAgreed;      // host and record have the same one, not 0
-  uint8_t latched;         // causes of the failsafe
-  uint8_t portFlags;       // HELLO flags that stay until the next reset
+  uint8_t flags;           // as HELLO tells them
   uint8_t happened;        // status flags since the last POLL
   uint8_t overlongTold;    // the decoder's count, by the last POLL
   uint8_t detail;          // of the error under way
   uint8_t eventSequence;
-  uint8_t lastGroup;
   bool isPolling;          // poll() is not entered again from a handler's delay()
   bool isFilling;          // readings are being written into `out`
   uint32_t polledAtUs;
