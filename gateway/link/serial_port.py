@@ -81,7 +81,7 @@ class SerialPort:
         with self._using("reading"):
             data = self._port.read(READ_BYTES)
             while data and len(data) < READ_BYTES and self._port.in_waiting:  # type: ignore[attr-defined]
-                data += self._port.read(READ_BYTES)  # some handlers give one byte at a time
+                data += self._port.read(READ_BYTES)  # rfc2217 gives one byte at a time
         if data and self._tap:
             self._tap("in", data)
         return data

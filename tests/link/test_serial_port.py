@@ -21,16 +21,18 @@ from serial.urlhandler import protocol_socket
 
 from gateway.errors import LinkError
 from gateway.link import faults, serial_port, terminal, usb
-from gateway.link.serial_port import PortTraits, SerialPort, is_virtual, open_port
+from gateway.link.serial_port import READ_BYTES, PortTraits, SerialPort, is_virtual, open_port
+from gateway.link.waits import SlicedWait
 from gateway.link.wake import Wake
 from gateway.model import Reason
 from gateway.protocol import messages as m
 from gateway.protocol.framing import Deframer, Frame, encode
-from tests.link.fakes import LATER_S, Pty, open_descriptors
+from tests.link.fakes import LATER_S, FakeClock, Pty, open_descriptors
 
 LONG_S = 30  # a wait that something ends long before
 SHORT_WRITE_TIMEOUT_S = 0.05
 NOBODY = 65534
+NO_TRAITS = PortTraits(virtual=False, answers_at_once=False, fixed_baud=False)
 
 
 @contextlib.contextmanager
@@ -93,7 +95,7 @@ class TestTerminal:
     def test_hupcl_is_cleared_and_says_whether_the_board_was_reset(self, pty: Pty, wake: Wake) -> None:
         pty.set_hupcl()
         with opened(pty.path, wake) as port:
-            assert port.traits == PortTraits(virtual=False, answers_at_once=False, fixed_baud=False)
+            assert port.traits == NO_TRAITS
             assert not pty.control_flags() & termios.HUPCL
         with opened(pty.path, wake) as port:
             assert port.traits.answers_at_once
@@ -373,10 +375,11 @@ class TestWithoutDescriptor:
             port.wait(LONG_S)
             timer.join()
 
-    def test_single_bytes_are_read_in_one_piece(self, wake: Wake) -> None:
-        with opened("loop://", wake) as port:
-            port.write(b"frame")
-            assert port.read() == b"frame"
+    def test_single_bytes_are_read_in_one_piece_of_bounded_size(self, wake: Wake, clock: FakeClock) -> None:
+        spoonfed = SingleBytes(b"x" * (READ_BYTES + 3))
+        wait = SlicedWait(spoonfed, wake=wake, clock=clock)  # type: ignore[arg-type]
+        port = SerialPort(spoonfed, url="rfc2217://host:1", traits=NO_TRAITS, wait=wait)  # type: ignore[arg-type]
+        assert [len(port.read()) for _ in range(3)] == [READ_BYTES, 3, 0]
 
     @pytest.mark.filterwarnings("ignore:set(Daemon|Name)")
     def test_rfc2217(self, server: socket.socket, wake: Wake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,7 +389,7 @@ class TestWithoutDescriptor:
         peer = threading.Thread(target=serve_rfc2217, args=(server,))
         peer.start()
         with opened(f"rfc2217://{address(server)}", wake) as port:
-            assert port.traits == PortTraits(virtual=False, answers_at_once=False, fixed_baud=False)
+            assert port.traits == NO_TRAITS
             port.write(b"\0echo\xff")
             assert read_all(port, 6) == b"\0echo\xff"
             port.set_baud(115_200)
@@ -395,6 +398,21 @@ class TestWithoutDescriptor:
                 read_all(port, 1, timeout_s=LATER_S)  # such a port tells its end to a read only
         peer.join()
         assert open_descriptors() == before
+
+
+class SingleBytes:
+    """Gives one byte for each read, as pyserial's rfc2217 does without a timeout."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    @property
+    def in_waiting(self) -> int:
+        return len(self.data)
+
+    def read(self, _size: int) -> bytes:
+        first, self.data = self.data[:1], self.data[1:]
+        return first
 
 
 def serve_rfc2217(server: socket.socket) -> None:
