@@ -300,7 +300,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(st.sampled_from([*RANGES, ValueType.F32, ValueType.TEXT]), st.integers(-MAX_SCALE, MAX_SCALE), JSON_VALUES)
 def test_any_json_value_fits_or_is_refused(value_type: ValueType, scale: int, value: object) -> None:
     target = (
