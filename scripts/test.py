@@ -33,6 +33,7 @@ class Outcome:
     passed: int
     failed: int
     skipped: tuple[str, ...]  # the reason of each
+    figures: tuple[str, ...]  # what tests measured, by `record_property`
 
 
 def main() -> int:
@@ -50,6 +51,7 @@ def main() -> int:
         return verdict(f"FAILED: {outcome.failed} of {outcome.failed + outcome.passed} tests", failed=True)
     if not covered():
         return verdict("FAILED: the tests pass, but cover too little; see the report above", failed=True)
+    print("\nMeasured:", *outcome.figures, sep="\n  ")
     run = f"{outcome.passed} tests passed in {duration_s:.0f} s"
     if not outcome.skipped:
         return verdict(f"FULL PASS: {run}, none skipped, coverage kept", failed=False)
@@ -84,7 +86,12 @@ def read_results() -> Outcome:
     suite = next(ElementTree.parse(RESULTS).iter("testsuite"))
     failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
     reasons = tuple(skip.get("message", "") for skip in suite.iter("skipped") if skip.get("type") == "pytest.skip")
-    return Outcome(int(suite.get("tests", 0)) - failed - len(reasons), failed, reasons)
+    figures = tuple(
+        f"{case.get('name')}: {figure.get('name')} = {figure.get('value')}"
+        for case in suite.iter("testcase")
+        for figure in case.iter("property")
+    )
+    return Outcome(int(suite.get("tests", 0)) - failed - len(reasons), failed, reasons, figures)
 
 
 def covered() -> bool:

@@ -5,7 +5,8 @@ commands and options from click, states and reasons from the model. A failure na
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
 from pathlib import Path
 
 import click
@@ -66,57 +67,62 @@ def documented_endpoints(spans: set[str]) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("key", list(keys()))
-def test_every_key_is_told(spans: set[str], key: str) -> None:
-    assert key in spans, f"README.md, table of the configuration: add `{key}`"
+def missing(words: Iterable[str], told: set[str]) -> list[str]:
+    """Those of the words that are not told, as they have to be written."""
+    return [f"`{word}`" for word in words if word not in told]
+
+
+def test_every_key_is_told(spans: set[str]) -> None:
+    assert not (add := missing(keys(), spans)), f"README.md, table of the configuration: add {', '.join(add)}"
 
 
 def test_no_key_is_told_that_is_not_there(spans: set[str]) -> None:
     known = {*keys(), "http", "boards", "boards.NAME"}
-    assert {span for span in spans if KEY.fullmatch(span)} <= known
+    unknown = {span for span in spans if KEY.fullmatch(span)} - known
+    assert not unknown, f"README.md tells of keys that are not there: {sorted(unknown)}"
 
 
-@pytest.mark.parametrize("endpoint", list(endpoints()))
-def test_every_endpoint_is_told(documented_endpoints: set[str], endpoint: str) -> None:
-    short = endpoint.replace(API, "")
-    assert short in documented_endpoints, f"README.md, HTTP reference: add a row with `{short}`"
+def test_every_endpoint_is_told(documented_endpoints: set[str]) -> None:
+    short = (endpoint.replace(API, "") for endpoint in endpoints())
+    assert not (add := missing(short, documented_endpoints)), f"README.md, HTTP reference: add {', '.join(add)}"
 
 
 def test_no_endpoint_is_told_that_is_not_there(documented_endpoints: set[str]) -> None:
-    assert documented_endpoints <= {endpoint.replace(API, "") for endpoint in endpoints()}
+    unknown = documented_endpoints - {endpoint.replace(API, "") for endpoint in endpoints()}
+    assert not unknown, f"README.md tells of endpoints that are not there: {sorted(unknown)}"
 
 
-@pytest.mark.parametrize(("command", "options"), list(commands()))
-def test_every_command_is_told_with_its_options(readme: str, command: str, options: list[str]) -> None:
-    lines = [line for line in readme.splitlines() if re.search(rf"\b{command}\b", line)]
-    synopsis = " ".join([command, *options])
-    assert any(all(option in line for option in options) for line in lines), (
-        f"README.md, command line: add one line with `{synopsis}`"
+def test_every_command_is_told_with_its_options(readme: str) -> None:
+    """One line, as in a synopsis, has the command and all its long options."""
+    lines = readme.splitlines()
+    add = [
+        f"`{' '.join([command, *options])}`"
+        for command, options in commands()
+        if not any(re.search(rf"\b{command}\b", line) and all(option in line for option in options) for line in lines)
+    ]
+    assert not add, f"README.md, command line: add a line with {', a line with '.join(add)}"
+
+
+def test_the_options_of_the_gateway_itself_are_told(readme: str) -> None:
+    options = [option for parameter in main.params for option in parameter.opts]
+    add = [f"`gateway {option}`" for option in options if f"gateway {option}" not in readme]
+    assert options == ["--version"]
+    assert not add, f"README.md, command line: add {', '.join(add)}"
+
+
+def test_every_status_is_told(spans: set[str]) -> None:
+    statuses = sorted({status for route in ROUTES for status in route.statuses()})
+    assert not (add := missing(map(str, statuses), spans)), (
+        f"README.md, HTTP reference: say when {', '.join(add)} comes"
     )
 
 
-@pytest.mark.parametrize("option", ["--version"])
-def test_the_options_of_the_gateway_itself_are_told(readme: str, option: str) -> None:
-    assert f"gateway {option}" in readme, f"README.md, command line: add `gateway {option}`"
+def test_every_problem_is_told(spans: set[str]) -> None:
+    add = missing((kind.code for kind in Kind), spans)
+    assert not add, f"README.md, table of errors: add {', '.join(add)}"
 
 
-@pytest.mark.parametrize("status", sorted({status for route in ROUTES for status in route.statuses()}))
-def test_every_status_is_told(spans: set[str], status: int) -> None:
-    assert str(status) in spans, f"README.md, HTTP reference: say when `{status}` comes"
-
-
-@pytest.mark.parametrize("problem", [kind.code for kind in Kind])
-def test_every_problem_is_told(spans: set[str], problem: str) -> None:
-    assert problem in spans, f"README.md, table of errors: add a row with `{problem}`"
-
-
-@pytest.mark.parametrize(
-    ("of", "word"),
-    [
-        (words.__name__, word.value)
-        for words in (BoardState, Reason, Quality, CommandState, FailsafeCause)
-        for word in words
-    ],
-)
-def test_every_state_is_told(spans: set[str], of: str, word: str) -> None:
-    assert word in spans, f"README.md: say what {of} `{word}` means"
+@pytest.mark.parametrize("words", [BoardState, Reason, Quality, CommandState, FailsafeCause])
+def test_every_state_is_told(spans: set[str], words: type[StrEnum]) -> None:
+    add = missing((word.value for word in words), spans)
+    assert not add, f"README.md: say what {words.__name__} {', '.join(add)} means"
