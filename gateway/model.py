@@ -50,8 +50,8 @@ class Channel:
     unit: str
     type: ValueType
     scale: int
-    minimum: Value
-    maximum: Value
+    minimum: float
+    maximum: float
     safe: Value | None
     readable: bool
     writable: bool
@@ -67,8 +67,8 @@ class Argument:
     unit: str
     type: ValueType
     scale: int
-    minimum: Value
-    maximum: Value
+    minimum: float
+    maximum: float
 
 
 @dataclass(frozen=True, slots=True)

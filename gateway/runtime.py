@@ -18,6 +18,7 @@ from gateway.errors import GatewayError
 from gateway.link.serial_port import is_virtual
 from gateway.link.wake import Wake
 from gateway.model import Clock
+from gateway.protocol.messages import schema_hash
 from gateway.server import Server
 from gateway.store.journal import MemoryJournal
 from gateway.store.latest import Latest
@@ -120,7 +121,9 @@ def _stores(config: Config, clock: Clock) -> _Stores:
         [initial_status(_settings(name, board)) for name, board in config.boards.items()],
         stale_after_s={name: board.stale_after_s for name, board in config.boards.items()},
     )
-    return _Stores(latest, MemoryJournal(), SchemaCache(_private(config.state_dir)), CommandIds(clock))
+    return _Stores(
+        latest, MemoryJournal(), SchemaCache(_private(config.state_dir), hash_of=schema_hash), CommandIds(clock)
+    )
 
 
 def _board(name: str, board: BoardConfig, *, stores: _Stores, clock: Clock) -> _Board:

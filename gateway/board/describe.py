@@ -32,21 +32,24 @@ class SchemaRecords(Protocol):
 
 def describe(hello: HelloReply, cache: SchemaRecords) -> Procedure[Schema]:
     """The board's schema. Raises SchemaError for one that can't be published."""
-    board = yield from _record(RecordKind.BOARD)
-    records = cache.get(hello.schema_hash)
-    fresh = records is None
-    if records is None:
-        records = yield from _records(hello)
     try:
-        board_record = BoardRecord.from_bytes(board)
+        board = BoardRecord.from_bytes((yield from _record(RecordKind.BOARD)))
     except MessageError as error:
         raise SchemaError(f"board record: {error}") from error
-    schema = build_schema(
-        board_record, records, channels=hello.channels, actions=hello.actions, schema_hash=hello.schema_hash
-    )
-    if fresh:
-        cache.put(hello.schema_hash, records)
+    known = cache.get(hello.schema_hash)
+    if known is not None:
+        try:
+            return _schema(board, known, hello)
+        except SchemaError:  # two sketches with one hash, or a damaged cache: the board itself knows better
+            pass
+    records = yield from _records(hello)
+    schema = _schema(board, records, hello)
+    cache.put(hello.schema_hash, records)
     return schema
+
+
+def _schema(board: BoardRecord, records: Sequence[bytes], hello: HelloReply) -> Schema:
+    return build_schema(board, records, channels=hello.channels, actions=hello.actions, schema_hash=hello.schema_hash)
 
 
 def _records(hello: HelloReply) -> Procedure[tuple[bytes, ...]]:

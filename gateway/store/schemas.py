@@ -22,14 +22,19 @@ class SchemaCache:
     """Records of DESCRIBE as sent, by schema hash; in memory, and as files of one record per line in hex."""
 
     def __init__(
-        self, directory: Path | None, *, background: Callable[[Callable[[], None]], None] | None = None
+        self,
+        directory: Path | None,
+        *,
+        hash_of: Callable[[Sequence[bytes]], int],
+        background: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
-        """Reads what `directory` holds; None keeps everything in memory. `background` runs the file work."""
+        """Reads what `directory` holds; None keeps everything in memory. `hash_of` is the protocol's schema hash;
+        `background` runs the file work."""
         self._directory = directory
         self._background = background or _in_thread
         self._lock = threading.Lock()
         self._failed = False  # the last write; only its first failure in a row is worth a warning
-        self._records = _load(directory) if directory else {}
+        self._records = _load(directory, hash_of) if directory else {}
 
     def get(self, schema_hash: int) -> tuple[bytes, ...] | None:
         """The channels' records, then each action's and its arguments'; None where they are not known."""
@@ -64,15 +69,6 @@ class SchemaCache:
             self._failed = False
 
 
-def fnv1a(records: Iterable[bytes]) -> int:
-    """The schema hash, FNV-1a with 32 bits over all records. The protocol's own is out of this package's reach; a
-    test holds the two together."""
-    value = 0x811C9DC5
-    for byte in b"".join(records):
-        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
-    return value
-
-
 def _in_thread(work: Callable[[], None]) -> None:
     try:
         threading.Thread(target=work, name="schema-cache", daemon=True).start()
@@ -84,16 +80,20 @@ def _path(directory: Path, schema_hash: int) -> Path:
     return directory / f"schema-{schema_hash:08x}.txt"
 
 
-def _load(directory: Path) -> dict[int, tuple[bytes, ...]]:
+def _load(directory: Path, hash_of: Callable[[Sequence[bytes]], int]) -> dict[int, tuple[bytes, ...]]:
     """All sound files, oldest first, so that the newest are forgotten last."""
     found = []
     for path in _listed(directory):
         try:
-            found.append((path.stat().st_mtime, _read(path)))
+            records = _read(path)
+            schema_hash = hash_of(records)
+            if path != _path(directory, schema_hash):
+                raise ValueError("its records do not have the hash of its name")
+            found.append((path.stat().st_mtime, schema_hash, records))
         except (OSError, ValueError) as error:
             _log.warning("schema cache ignores %s: %s", path, error)
     found.sort(key=lambda aged: aged[0])
-    return {fnv1a(records): records for _, records in found[-KEPT:]}
+    return {schema_hash: records for _, schema_hash, records in found[-KEPT:]}
 
 
 def _listed(directory: Path) -> list[Path]:
@@ -105,13 +105,10 @@ def _listed(directory: Path) -> list[Path]:
 
 
 def _read(path: Path) -> tuple[bytes, ...]:
-    """Raises OSError for a file that can't be read, ValueError for one that does not hold what its name says."""
+    """Raises OSError for a file that can't be read, ValueError for one that holds no records."""
     if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
         raise ValueError("not a file of a description")
-    records = tuple(bytes.fromhex(line) for line in path.read_text(encoding="ascii").splitlines())
-    if path.name != _path(path.parent, fnv1a(records)).name:
-        raise ValueError("its records do not have the hash of its name")
-    return records
+    return tuple(bytes.fromhex(line) for line in path.read_text(encoding="ascii").splitlines())
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -578,3 +578,21 @@ def test_the_thread_starts_stops_and_is_joined() -> None:
     world.worker.start()
     assert world.worker.join(10)
     assert world.sink.samples
+
+
+def test_a_cached_schema_that_does_not_fit_the_board_is_asked_for_again() -> None:
+    world = World()
+    table = world.pins.table()
+    asked = []
+
+    def count(message: Message) -> Message:
+        asked.append(isinstance(message, DescribeReply))
+        return message
+
+    Liar(world, count)
+    world.schemas.put(table.schema_hash, [b"of another sketch"])
+    world.at(2, world.board.reset)
+    world.run(4)
+    assert world.status.state is BoardState.ONLINE
+    records = 1 + 4 + 1 + 1  # board, channels, action, argument
+    assert sum(asked) == records + 1, "the second time only the board's own record"

@@ -15,7 +15,7 @@ from gateway.link.serial_port import PortTraits
 from gateway.link.virtual_board import VirtualBoard
 from gateway.link.virtual_table import BoardTable, Core, Raw, Refused, action, argument, output, reading
 from gateway.model import BoardState, BoardStatus, Command, LogEntry, Reason, Sample, ValueType
-from gateway.protocol.messages import BoardRecord
+from gateway.protocol.messages import BoardRecord, schema_hash
 from gateway.store.journal import MemoryJournal
 from gateway.store.schemas import SchemaCache
 
@@ -125,6 +125,7 @@ class World:
         self.pins = Pins()
         self.board = VirtualBoard(clock=self.clock, table=self.pins.table())
         self.journal = MemoryJournal()
+        self.schemas = SchemaCache(None, hash_of=schema_hash)
         self.sink = ListSink()
         self.links: list[FakeLink] = []
         self.opened_at: list[float] = []
@@ -149,7 +150,7 @@ class World:
             queue=self.queue,
             sink=self.sink,
             journal=self.journal,
-            schemas=SchemaCache(None),
+            schemas=self.schemas,
             wake=self,  # type: ignore[arg-type]
             clock=self.clock,
             open_link=self.open_link,
