@@ -24,5 +24,5 @@ def path(name: str) -> Path:
 def bundled_sketch() -> str:
     """Name and version of the sketch whose images come with the gateway, such as `gateway 1.0.0`."""
     manifest = json.loads(path(MANIFEST).read_text(encoding="utf-8"))
-    sketch = manifest["images"][0]["sketch"]
-    return f"{sketch['name']} {sketch['version']}"
+    image = manifest["images"][0]  # the same sketch for every board
+    return f"{image['sketch']} {image['version']}"

@@ -34,7 +34,7 @@ def test_the_package_comes_before_what_lies_beside_it(tmp_path: Path, monkeypatc
 def test_the_bundled_sketch_is_the_one_of_the_manifest() -> None:
     manifest = json.loads((ROOT / "firmware/hex/manifest.json").read_text(encoding="utf-8"))
     name, version = resources.bundled_sketch().split()
-    assert {(image["sketch"]["name"], image["sketch"]["version"]) for image in manifest["images"]} == {(name, version)}
+    assert {(image["sketch"], image["version"]) for image in manifest["images"]} == {(name, version)}
 
 
 def test_the_wheel_brings_them_along(tmp_path: Path) -> None:

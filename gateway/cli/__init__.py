@@ -4,10 +4,10 @@ One module per command, each with a click command named `command`. Exit codes: 0
 configuration.
 """
 
-from difflib import get_close_matches
 from importlib import import_module
 
 import click
+from click.exceptions import NoSuchCommand
 
 from gateway import __version__
 from gateway.errors import ConfigError, GatewayError
@@ -36,11 +36,8 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            if not near:
-                raise
-            raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from error
+        except NoSuchCommand as error:  # click looks for near names among commands that are imported already
+            raise NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from error
 
     def invoke(self, ctx: click.Context) -> object:
         try:
