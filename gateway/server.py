@@ -347,5 +347,4 @@ def _adjustments(limits: Limits) -> Adjustments:
         connection_limit=limits.connections,
         channel_request_lookahead=0,  # clients that half-close would lose answers
         cleanup_interval=3600,
-        backlog=limits.connections,
     )
