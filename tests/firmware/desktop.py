@@ -16,6 +16,8 @@ from tests.firmware.wire import Frame, decode
 HERE = Path(__file__).resolve().parent
 LIBRARY = HERE.parents[1] / "firmware" / "gateway" / "src" / "bridge"
 VECTORS = HERE.parent / "vectors"
+SOURCES = {"board": "*.cpp", "framing": "Framing.cpp"}
+"""What of the library goes into each program of `desktop/`."""
 FLAGS = "-std=c++11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Wall -Wextra -Werror"
 
 
@@ -28,7 +30,7 @@ def compile_flags(*, library: Path = LIBRARY) -> list[str]:
 def build(program: str, *, library: Path = LIBRARY) -> Path:
     """Compile `desktop/PROGRAM.cpp` with the library; the path of the binary."""
     binary = Path(tempfile.mkdtemp(prefix="firmware-")) / program
-    sources = [HERE / "desktop" / f"{program}.cpp", *sorted(library.glob("*.cpp"))]
+    sources = [HERE / "desktop" / f"{program}.cpp", *sorted(library.glob(SOURCES[program]))]
     command = ["g++", *compile_flags(library=library), *map(str, sources), "-o", str(binary)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:

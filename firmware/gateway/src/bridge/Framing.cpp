@@ -34,6 +34,7 @@ bool Decoder::unstuff() {
   uint8_t at = segment[0];
   while (at < length) {
     const uint8_t distance = segment[at];
+    if (distance > length - at) return false;
     segment[at] = 0;
     at += distance;
   }
