@@ -144,6 +144,23 @@ def test_quiet_ends_text() -> None:
     assert deframer.feed(WIRE) == [FRAME]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "21.5 degC",
+        "..",
+        "=",
+        "(A) a line whose 41st byte can't be a distance of COBS",
+    ],
+)
+def test_quiet_ends_text_that_can_begin_no_frame(text: str) -> None:
+    """By its first byte, which is no distance; by its second, which is no event's type; by its chain."""
+    deframer = Deframer()
+    assert deframer.feed(WIRE + text.encode()) == [FRAME]
+    assert deframer.holds_text
+    assert deframer.quiet() == [Text(text)]
+
+
 def test_quiet_gives_nothing_that_is_no_text() -> None:
     deframer = Deframer()
     deframer.feed(b"\xff\xfe")

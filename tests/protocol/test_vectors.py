@@ -8,7 +8,6 @@ from gateway.protocol.messages import EVENTS, RECORDS, REPLIES, REQUESTS, Descri
 from tests.protocol.golden import GOLDEN, NEIGHBOUR, REJECTED, VECTORS, Golden, frames, receive
 
 MESSAGES = {**REQUESTS, **REPLIES, **EVENTS}
-golden_frames = pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden.name)
 
 
 def test_files_are_not_empty() -> None:
@@ -16,24 +15,14 @@ def test_files_are_not_empty() -> None:
     assert len(REJECTED) > 10
 
 
-@golden_frames
-def test_encode(golden: Golden) -> None:
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden.name)
+def test_both_ways(golden: Golden) -> None:
     frame = golden.frame
-    assert encode(frame.type, frame.seq, frame.sid, payload=frame.payload) == golden.wire
-    assert frame.to_wire() == golden.wire
+    assert encode(frame.type, frame.seq, frame.sid, payload=frame.payload) == frame.to_wire() == golden.wire
+    assert decode(golden.segment) == frame
+    assert receive(golden.wire).found == [frame]
+    assert MESSAGES[frame.type].from_bytes(frame.payload).to_bytes() == frame.payload
     assert len(golden.wire) <= MAX_WIRE
-
-
-@golden_frames
-def test_decode(golden: Golden) -> None:
-    assert decode(golden.segment) == golden.frame
-    assert receive(golden.wire).found == [golden.frame]
-
-
-@golden_frames
-def test_payload_is_a_message(golden: Golden) -> None:
-    message = MESSAGES[golden.frame.type].from_bytes(golden.frame.payload)
-    assert message.to_bytes() == golden.frame.payload
 
 
 def test_every_message_has_a_vector() -> None:
