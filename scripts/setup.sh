@@ -69,4 +69,5 @@ case $purpose in
     test) packages=".[test]" ;;
 esac
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$packages"
+"$venv/bin/python" -m compileall -q gateway # so that the first start is as quick as any other
 describe "$venv/bin/python" >"$venv/.ready-$purpose"
