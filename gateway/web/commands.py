@@ -1,6 +1,7 @@
 """Commands: put one, wait for its end, look at it, take it back. The board's queue decides what fits the board."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil
 from types import MappingProxyType
 from typing import Any
@@ -15,8 +16,16 @@ from gateway.web.environ import CLOSING
 from gateway.web.inputs import preferred_wait_s
 from gateway.web.problems import InputError, Kind, invalid
 from gateway.web.routing import Scope, route
-from gateway.web.schemas import CommandAnswer, CommandBody, CommandsAnswer, Page, Wait, Write, WriteCommand
-from gateway.web.schemas import RunCommand as RunBody
+from gateway.web.schemas import (
+    CommandAnswer,
+    CommandBody,
+    CommandsAnswer,
+    Page,
+    RunCommand,
+    Wait,
+    Write,
+    WriteCommand,
+)
 from gateway.web.services import Services
 
 CLOSING_CHECK_S = 0.2  # how often a waiting view looks whether the server is about to stop
@@ -47,7 +56,9 @@ PLACES: Mapping[tuple[str | int, ...], tuple[str, ...]] = MappingProxyType(
     query=Wait,
     body=CommandBody,
 )
-def submit(services: Services, request: Request, *, board: str, query: Wait, body: WriteCommand | RunBody) -> Response:
+def submit(
+    services: Services, request: Request, *, board: str, query: Wait, body: WriteCommand | RunCommand
+) -> Response:
     """`Prefer: wait=2` does the same as `?wait=2s`."""
     command = services.queue(board).submit(_request_of(body))
     return _submitted(services, request, command, query.wait)
@@ -121,16 +132,12 @@ def cancel(services: Services, _request: Request, *, command_id: str) -> Respons
     return json_answer(_document(services.queue(command.board).cancel(command_id)))
 
 
-def _request_of(body: WriteCommand | RunBody) -> CommandRequest:
-    match body:
-        case WriteCommand():
-            return CommandRequest(
-                channel=body.channel, value=body.value, hold_ms=body.hold_ms, expires_in_ms=body.expires_in_ms
-            )
-        case RunBody():
-            return CommandRequest(
-                action=body.action, arguments=body.arguments, hold_ms=body.hold_ms, expires_in_ms=body.expires_in_ms
-            )
+def _request_of(body: WriteCommand | RunCommand) -> CommandRequest:
+    if isinstance(body, WriteCommand):
+        asked = CommandRequest(channel=body.channel, value=body.value)
+    else:
+        asked = CommandRequest(action=body.action, arguments=body.arguments)
+    return replace(asked, hold_ms=body.hold_ms, expires_in_ms=body.expires_in_ms)
 
 
 def _submitted(services: Services, request: Request, command: Command, wait_s: float | None) -> Response:

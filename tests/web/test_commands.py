@@ -334,6 +334,13 @@ def test_commands_of_other_boards_are_not_listed(desk: Desk) -> None:
     assert desk.get("/api/v1/boards/mega/commands").json == {"items": [], "next_cursor": None}
 
 
+@pytest.mark.parametrize("path", [COMMANDS, f"{UNO}/channels/led/value"])
+@pytest.mark.parametrize(("wait", "part"), [("30.001s", "at most 30s"), ("1m", "at most 30s"), ("2", "2s or 2ms")])
+def test_a_wait_too_long_or_without_a_unit_is_mended(path: str, wait: str, part: str, desk: Desk) -> None:
+    response = desk.client.open(f"{path}?wait={wait}", method="POST" if path == COMMANDS else "PUT", json=LED)
+    assert part in errors(refused(response, Kind.INVALID))["query.wait"]
+
+
 @pytest.mark.parametrize(
     ("query", "place"),
     [

@@ -246,6 +246,12 @@ def test_a_length_that_is_none_is_a_bad_request(length: str, desk: Desk) -> None
     refused(response, Kind.BAD_REQUEST)
 
 
+def test_a_body_shorter_than_its_length_is_a_bad_request(desk: Desk) -> None:
+    environ = {"CONTENT_LENGTH": "100", "CONTENT_TYPE": "application/json"}
+    response = desk.client.post(f"{UNO}/commands", data=b"{}", environ_overrides=environ)
+    refused(response, Kind.BAD_REQUEST)
+
+
 def test_head_gets_no_body_with_a_refusal(desk: Desk) -> None:
     response = desk.client.head("/healthz", headers={"Host": "evil.example"})
     assert (response.status_code, response.data) == (421, b"")
