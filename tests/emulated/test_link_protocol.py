@@ -207,7 +207,7 @@ def test_safe_stays_latched_through_a_reset_until_cleared(link: Link) -> None:
 
 
 @bare
-@pytest.mark.parametrize(("asked_ms", "granted_ms"), [(500, 500), (5000, 2000)])
+@pytest.mark.parametrize(("asked_ms", "granted_ms"), [(1000, 1000), (5000, 2000)])
 def test_a_silent_host_makes_the_outputs_safe_in_time(link: Link, asked_ms: int, granted_ms: int) -> None:
     link.board.watch(LED_PIN)
     link.host.hello(session=SESSION + 1, failsafe_ms=asked_ms)

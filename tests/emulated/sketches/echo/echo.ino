@@ -22,7 +22,7 @@ void readResetFlags(void) {
   wdt_disable();
 }
 
-static uint8_t payload[64];
+static uint8_t payload[128];  // so large that .noinit, behind it, lies where no bootloader reaches (0x20C)
 static uint8_t length;
 
 static void reply(const uint8_t *bytes, uint8_t count) {
