@@ -69,7 +69,7 @@ class Guard:
         if match is None:
             return False
         literal, name = match.groups()
-        return _is_address(literal or name) or (name or "").lower().rstrip(".") in self._hosts
+        return (name or "").lower().rstrip(".") in self._hosts or _is_address(literal or name)
 
     def _not_json(self, environ: "WSGIEnvironment") -> Problem | None:
         if not environ.get("CONTENT_LENGTH") or environ["CONTENT_LENGTH"] == "0":

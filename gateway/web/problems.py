@@ -29,6 +29,7 @@ MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "/problems/"
 RETRY_OFFLINE_S = 5  # a lost board is looked for every 1 to 30 s
 RETRY_SOON_S = 1
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -223,8 +224,7 @@ class ProblemError(Exception):
 
 def to_json(document: object) -> bytes:
     """JSON as the gateway answers it: UTF-8, NaN refused, text that UTF-8 can't hold replaced."""
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", errors="replace") + b"\n"
+    return _ENCODER.encode(document).encode("utf-8", errors="replace") + b"\n"
 
 
 def retry_after(seconds: int) -> Mapping[str, str]:
