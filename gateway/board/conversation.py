@@ -16,7 +16,7 @@ from gateway.board.poller import Polled, Poller
 from gateway.board.procedure import Procedure, ProcedureFailed, Request, ask, done
 from gateway.board.report import Reporter
 from gateway.errors import BoardOffline, LinkError, RequestError, SchemaError, WrongState
-from gateway.model import BoardState, FailsafeCause, Reason
+from gateway.model import BoardState, FailsafeCause, Reason, Schema
 from gateway.protocol.events import (
     Answered,
     BoardReset,
@@ -242,26 +242,43 @@ class Conversation:
         parts = self._parts
         schema = yield from describe(hello, parts.schemas)
         parts.reporter.update(schema=schema)
-        if hello.flags & HelloFlag.LATCHED_BY_SAFE:
-            parts.lane.safe_came()
-        yield from parts.lane.settle(hello, schema.sketch.schema_hash)
-        if parts.lane.needs_hello:
-            raise ProcedureFailed("the command under way is still not settled")
-        epoch = parts.journal.epoch(parts.board)
-        if hello.stored_epoch == epoch and hello.started > parts.journal.last_wire_id(parts.board):
-            epoch = yield from done(parts.journal.rotate_epoch(parts.board))
-        if hello.stored_epoch != epoch:
-            yield from ask(SetEpoch(epoch))
-        self._latched(_cause(hello.flags & HelloFlag.LATCHED, hello.flags & HelloFlag.LATCHED_BY_SAFE))
-        if self._cause is FailsafeCause.LINK and not parts.failsafe_latch:
-            yield from ask(Clear())
-            self._latched(None)
+        yield from self._settle(hello, schema)
+        yield from self._adopt_epoch(hello)
+        yield from self._take_latch(hello)
         parts.poller.begin(schema, self._session.last_heard_s)
         for _ in range(parts.poller.group_count):  # nobody sees `online` before there is something to read
             yield from self._poll()
         self._up = True
         self._open_gate()
         parts.reporter.came_online()
+
+    def _settle(self, hello: HelloReply, schema: Schema) -> Procedure[None]:
+        if hello.flags & HelloFlag.LATCHED_BY_SAFE:
+            self._parts.lane.safe_came()
+        yield from self._parts.lane.settle(hello, schema.sketch.schema_hash)
+        if self._parts.lane.needs_hello:
+            raise ProcedureFailed("the command under way is still not settled")
+
+    def _adopt_epoch(self, hello: HelloReply) -> Procedure[None]:
+        journal, board = self._parts.journal, self._parts.board
+        epoch = journal.epoch(board)
+        if hello.stored_epoch == epoch and hello.started > journal.last_wire_id(board):
+            epoch = yield from done(journal.rotate_epoch(board))
+        if hello.stored_epoch != epoch:
+            yield from ask(SetEpoch(epoch))
+
+    def _take_latch(self, hello: HelloReply) -> Procedure[None]:
+        """Takes over the board's latch. One by SAFE that the board forgot (power loss, another sketch) is set again:
+        only a person ends it. One by silence is ended here, unless the configuration says otherwise."""
+        cause = _cause(hello.flags & HelloFlag.LATCHED, hello.flags & HelloFlag.LATCHED_BY_SAFE)
+        if self._parts.reporter.status.failsafe is FailsafeCause.SAFE and cause is not FailsafeCause.SAFE:
+            yield from ask(Safe())
+            cause = FailsafeCause.SAFE
+        elif cause is FailsafeCause.LINK and not self._parts.failsafe_latch:
+            self._latched(cause)
+            yield from ask(Clear())
+            cause = None
+        self._latched(cause)
 
     def _poll(self) -> Procedure[None]:
         parts = self._parts

@@ -399,6 +399,19 @@ def test_safe_overtakes_the_queue_cancels_it_and_stays_until_cleared() -> None:
     assert world.status.failsafe is None
 
 
+def test_safe_is_set_again_on_a_board_that_forgot_it() -> None:
+    world = World()
+    world.at(2, lambda: world.queue.ask(AskKind.SAFE))
+    world.at(3, world.board.power_cycle)
+    world.at(5, lambda: refused.append(refusal_of(lambda: world.submit(channel="led", value=True))))
+    refused: list[GatewayError] = []
+    world.run(6)
+    assert isinstance(refused[0], WrongState)
+    assert world.status.failsafe is FailsafeCause.SAFE
+    assert world.status.resets == 1
+    assert world.pins.safe_calls == 2
+
+
 def test_a_sent_command_that_never_reached_the_board_is_cancelled_by_safe() -> None:
     world = World()
     commands = []
