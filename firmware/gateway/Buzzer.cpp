@@ -41,7 +41,7 @@ void startBuzzer(uint8_t pin, uint16_t hz, uint16_t ms) {
   togglesLeft = uint32_t(hz) * ms / 500 & ~1UL;  // an even number ends low
   if (!togglesLeft) return;
 
-  uint32_t halfPeriod = F_CPU / 2 / hz;
+  const uint32_t halfPeriod = uint32_t(F_CPU / 2) / hz;
   uint8_t clock = 0;
   while (halfPeriod >> pgm_read_byte(kPrescalerBits + clock) > 256) clock++;
   TCNT2 = 0;

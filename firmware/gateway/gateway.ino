@@ -51,8 +51,13 @@ void measureSupply() {
   supplyMeasuredAt = millis();
 }
 
-template <uint8_t channel> uint16_t analogMv() { return uint32_t(analogRead(channel)) * supplyMv / kFullScale; }
-template <uint8_t pin> bool digital() { return digitalRead(pin); }
+// The code of one pin, called by all: copies of it in each reading below would make the sketch 0.4 KB larger.
+#define ONCE __attribute__((noinline))
+
+ONCE uint16_t measureMv(uint8_t channel) { return uint32_t(analogRead(channel)) * supplyMv / kFullScale; }
+ONCE bool readDigital(uint8_t pin) { return digitalRead(pin); }
+template <uint8_t channel> uint16_t analogMv() { return measureMv(channel); }
+template <uint8_t pin> bool digital() { return readDigital(pin); }
 uint16_t supply() { return supplyMv; }
 uint32_t loopMaxUs() { return bridge.loopMaxUs(); }
 
@@ -98,7 +103,6 @@ void writeAnalog(uint8_t pin, uint8_t duty) {
 void beep(uint8_t pin, uint16_t hz, uint16_t ms) {
   if (take(pin)) startBuzzer(pin, hz, ms);
 }
-bool readDigital(uint8_t pin) { return digitalRead(pin); }
 uint16_t readAnalog(uint8_t channel) { return analogRead(channel); }
 
 // ---- what the gateway sees ---------------------------------------------------------------------------------------
@@ -124,10 +128,10 @@ BRIDGE_CHANNELS(
 
 BRIDGE_ACTIONS(
   ACTION("pin_mode", "0 input, 1 output, 2 pull-up", setPinMode, PIN, ARG("mode", 0, 2)),
-  ACTION("digital_write", "Drive a pin low or high", writeDigital, PIN, ARG("value", 0, 1)),
+  ACTION("digital_write", "Drive a pin", writeDigital, PIN, ARG("value", 0, 1)),
   ACTION("analog_write", "Drive a pin with PWM", writeAnalog, PIN, ARG("value", 0, 255)),
   ACTION("digital_read", "Read any pin", readDigital, PIN),
-  ACTION("analog_read", "Read an analogue pin, 0..1023", readAnalog, ARG("pin", 0, NUM_ANALOG_INPUTS - 1)),
+  ACTION("analog_read", "0 to 1023", readAnalog, ARG("pin", 0, NUM_ANALOG_INPUTS - 1)),
   ACTION("tone", "Sound a buzzer", beep, PIN, ARG("hz", 31, 20000, "Hz"), ARG("ms", 1, 60000, "ms")),
 );
 

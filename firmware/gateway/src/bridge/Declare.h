@@ -20,9 +20,7 @@ uint8_t SAFE_and_HOLD_are_for_outputs();
 
 // ---- types -------------------------------------------------------------------------------------------------------
 
-template <size_t size, bool isSigned> struct IntegerType {
-  static_assert(size == 0, "BRIDGE: a value must be bool, an integer of at most 4 bytes, or float");
-};
+template <size_t size, bool isSigned> struct IntegerType;
 template <> struct IntegerType<1, false> { static constexpr Type type = kU8; };
 template <> struct IntegerType<1, true> { static constexpr Type type = kI8; };
 template <> struct IntegerType<2, false> { static constexpr Type type = kU16; };
@@ -30,7 +28,10 @@ template <> struct IntegerType<2, true> { static constexpr Type type = kI16; };
 template <> struct IntegerType<4, false> { static constexpr Type type = kU32; };
 template <> struct IntegerType<4, true> { static constexpr Type type = kI32; };
 
-template <class T> struct TypeOf : IntegerType<0, false> {};
+template <class T> struct TypeOf {
+  static_assert(sizeof(T) == 0, "BRIDGE: a value must be bool, an integer of at most 4 bytes, or float");
+  static constexpr Type type = kNone;
+};
 template <> struct TypeOf<void> { static constexpr Type type = kNone; };
 template <> struct TypeOf<bool> { static constexpr Type type = kBool; };
 template <> struct TypeOf<float> { static constexpr Type type = kF32; };
