@@ -14,14 +14,15 @@ import pytest
 ROOT = Path(__file__).parent.parent
 Modules = Mapping[str, ast.Module]
 
-OPEN_TO_ALL = {"gateway", "model", "errors", "duration"}
-"""Values, exceptions and one format that every package may know; `gateway` itself is its version."""
+OPEN_TO_ALL = {"gateway", "model", "errors", "duration", "text"}
+"""Values, exceptions and two small formats that every package may know; `gateway` itself is its version."""
 
 MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "gateway": frozenset(),
     "model": frozenset(),
     "errors": frozenset(),
     "duration": frozenset(),
+    "text": frozenset(),
     "resources": frozenset(),
     "protocol": frozenset(),
     "link": frozenset({"protocol"}),
@@ -54,7 +55,7 @@ FENCES: Mapping[str, frozenset[str]] = {
 """Every library from outside, and the packages that may know it."""
 
 TYPING_ONLY = {"_typeshed"}
-STANDARD_LIBRARY_ONLY = {"protocol", "model", "errors", "duration", "store", "board", "resources", "runtime"}
+STANDARD_LIBRARY_ONLY = {"protocol", "model", "errors", "duration", "text", "store", "board", "resources", "runtime"}
 
 
 def parsed(folder: Path) -> Modules:

@@ -99,7 +99,7 @@ state_dir: state
 def test_the_result_can_not_be_changed(write: Write) -> None:
     config = load(write(BOARD), environ={})
     with pytest.raises(ValidationError, match="frozen"):
-        config.http.threads = 3  # type: ignore[misc]
+        config.http.threads = 3
 
 
 def test_a_section_with_nothing_under_it_has_its_defaults(write: Write) -> None:
@@ -367,6 +367,18 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file(write: Write) -> N
     ]
 
 
+def test_no_character_of_the_file_moves_the_cursor(write: Write) -> None:
+    found = problems(write('"a\\e[2J": 1\nboards: {uno: {port: "\\x07", baud: "\\ud800", queue_limit: "\\e[2J"}}\n'))
+    assert found == [
+        "config.yaml:1:1: a key must be a plain word",
+        "config.yaml:2:22: boards.uno.port: must name a port, such as /dev/ttyACM0, COM3 or virtual://uno",
+        "config.yaml:2:36: boards.uno.baud: not a value of its tag str",
+        r'config.yaml:2:59: boards.uno.queue_limit: must be a whole number, not "\u001b[2J"',
+    ]
+    found = problems(write(BOARD), environ={"GATEWAY_\x1b[2J": "1"})
+    assert found[0].startswith(r"GATEWAY_\x1b[2J: overrides no key")
+
+
 def test_a_long_value_is_shown_cut(write: Write) -> None:
     (found,) = problems(write(f"http: {{threads: {'x' * 500}}}\n{BOARD}"))
     assert found.endswith("x...")
@@ -423,6 +435,12 @@ def test_variables_override_the_file(write: Write) -> None:
 def test_an_unknown_variable_is_an_error(write: Write, variable: str, cure: str) -> None:
     (found,) = problems(write(BOARD), environ={variable: "1"})
     assert found.startswith(f"{variable}: overrides no key; {cure}")
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "\udcff"])
+def test_a_variable_that_can_not_be_read_is_named(write: Write, text: str) -> None:
+    found = problems(write(BOARD), environ={"GATEWAY_HTTP__THREADS": text})
+    assert found == ["GATEWAY_HTTP__THREADS: neither text nor a number that can be read"]
 
 
 def test_a_wrong_variable_is_named(write: Write) -> None:

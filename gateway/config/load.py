@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from gateway.config import source as yaml_source
 from gateway.config.model import KEYS, NAME, STATE_DIR, Config
 from gateway.config.report import Report, nearest
-from gateway.config.source import Path as KeyPath
-from gateway.config.source import Source
+from gateway.config.source import KeyPath, Source
 from gateway.errors import ConfigError
 
 DEFAULT_FILE = "config.yaml"
@@ -103,7 +102,7 @@ class _Draft:
             if variable not in known:
                 self._report.add(variable, f"overrides no key; {nearest(variable, known)}")
             elif known[variable] not in self._report.origins:
-                self.override(variable, known[variable], yaml_source.scalar(environ[variable]))
+                self._override_by(variable, known[variable], environ[variable])
 
     def check(self) -> Config:
         """The values as a `Config`, or a ConfigError with every problem."""
@@ -117,6 +116,14 @@ class _Draft:
         if problems := self._report.problems():
             raise ConfigError(problems)
         return config
+
+    def _override_by(self, variable: str, path: KeyPath, text: str) -> None:
+        try:
+            value = yaml_source.scalar(text)
+        except ValueError:
+            self._report.add(variable, "neither text nor a number that can be read")
+        else:
+            self.override(variable, path, value)
 
     def _boards(self) -> Mapping[str, object]:
         boards = self.values.get("boards")

@@ -10,7 +10,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from gateway.config.model import KEYS, NAME, SECTIONS
-from gateway.config.source import Path, Place, Source
+from gateway.config.source import KeyPath, Place, Source
+from gateway.text import printable
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -43,7 +44,7 @@ class Report:
     """Collects problems; `origins` holds the paths whose value did not come from the file."""
 
     def __init__(self, file: str, source: Source) -> None:
-        self.origins: dict[Path, str] = {}
+        self.origins: dict[KeyPath, str] = {}
         self._file = file
         self._source = source
         self._problems: list[tuple[Place, str]] = []
@@ -58,7 +59,7 @@ class Report:
         """A problem with an option or a variable itself."""
         self._line(Place(), origin, (), message)
 
-    def add_at(self, path: Path, message: str, *, of_key: bool = False) -> None:
+    def add_at(self, path: KeyPath, message: str, *, of_key: bool = False) -> None:
         """A problem with the value at `path`, or with its key."""
         if path in self.origins:
             self._line(Place(), self.origins[path], path, message)
@@ -74,20 +75,22 @@ class Report:
         if fault["type"] == "extra_forbidden":
             self.add_at(path, f"unknown key; {_nearest_key(path)}", of_key=True)
             return
-        template = MESSAGES.get(fault["type"], fault["msg"])
-        message = template.format(value=_shown(fault["input"]), **fault.get("ctx", {}))
+        message = fault["msg"]
+        if template := MESSAGES.get(fault["type"]):
+            message = template.format(value=_shown(fault["input"]), **fault.get("ctx", {}))
         by_default = fault["type"] == "value_error" and path not in self.origins and path not in self._source.places
         self.add_at(path, message + " (its default)" * by_default, of_key="[key]" in fault["loc"])
 
-    def _place(self, path: Path, *, of_key: bool) -> Place:
+    def _place(self, path: KeyPath, *, of_key: bool) -> Place:
         """Where the value (or key) stands; for one that is not in the file, the section that lacks it."""
         if not of_key and path in self._source.places:
             return self._source.places[path]
         parents = (path[:length] for length in range(len(path), 0, -1))
         return next((self._source.key_places[part] for part in parents if part in self._source.key_places), Place())
 
-    def _line(self, place: Place, origin: str, path: Path, message: str) -> None:
-        self._problems.append((place, ": ".join(part for part in (origin, ".".join(path), message) if part)))
+    def _line(self, place: Place, origin: str, path: KeyPath, message: str) -> None:
+        line = ": ".join(part for part in (origin, ".".join(path), message) if part)
+        self._problems.append((place, printable(line)))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -97,7 +100,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
 
 
-def _nearest_key(path: Path) -> str:
+def _nearest_key(path: KeyPath) -> str:
     """The nearest key of the same section; else the one of that name in another section."""
     *parents, word = path
     section = SECTIONS[("boards", NAME) if parents[:1] == ["boards"] else tuple(parents)]

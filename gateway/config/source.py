@@ -20,7 +20,7 @@ from yaml.scanner import Scanner
 MAX_BYTES = 256 * 1024  # of a file; a board takes about 200
 MAX_VALUES = 10_000  # of a file, with every alias and merge key unfolded
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 """Where a value stands: the keys that lead to it, as written; items of a list by their number."""
 
 _TAG = "tag:yaml.org,2002:"
@@ -43,7 +43,7 @@ class Fault:
     """One thing wrong with the file; `path` is empty where no key is meant."""
 
     place: Place
-    path: Path
+    path: KeyPath
     message: str
 
 
@@ -52,8 +52,8 @@ class Source:
     """The values of a file, where they stand, and what is wrong with the YAML itself."""
 
     values: dict[str, object] = field(default_factory=dict)
-    places: dict[Path, Place] = field(default_factory=dict)
-    key_places: dict[Path, Place] = field(default_factory=dict)
+    places: dict[KeyPath, Place] = field(default_factory=dict)
+    key_places: dict[KeyPath, Place] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -80,7 +80,8 @@ def read(text: str) -> Source:
 
 
 def scalar(text: str) -> object:
-    """A text from outside a file (an environment variable) as the YAML scalar that it would be in one."""
+    """A text from outside a file (an environment variable) as the YAML scalar that it would be in one. ValueError
+    for a number of thousands of digits and for what is no Unicode."""
     tag: str = _CoreSchema().resolve(ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     return _SCALARS[tag](text)
 
@@ -124,12 +125,17 @@ def _integer(text: str) -> int:
     return int(text[2:], bases[text[:2]]) if text[:2] in bases else int(text)
 
 
+def _text(text: str) -> str:
+    text.encode()  # half a surrogate pair, which YAML can write, is no text
+    return text
+
+
 _SCALARS: dict[str, Callable[[str], object]] = {
     f"{_TAG}null": lambda _: None,
     f"{_TAG}bool": lambda text: text.lower() == "true",
     f"{_TAG}int": _integer,
     f"{_TAG}float": lambda text: float(text.lower().replace(".inf", "inf").replace(".nan", "nan")),
-    f"{_TAG}str": str,
+    f"{_TAG}str": _text,
 }
 _TAGS = {*_SCALARS, f"{_TAG}map", f"{_TAG}seq"}
 
@@ -147,7 +153,7 @@ class _Unfolding:
         else:
             self._source.faults.append(Fault(_place(node), (), "the file must hold keys and values, such as `http:`"))
 
-    def _value(self, node: Node, path: Path) -> object:
+    def _value(self, node: Node, path: KeyPath) -> object:
         self._spend(node)
         self._source.places[path] = _place(node)
         if node.tag not in _TAGS:
@@ -161,7 +167,7 @@ class _Unfolding:
             case _:
                 return self._scalar(node, path)
 
-    def _mapping(self, node: MappingNode, path: Path) -> dict[str, object]:
+    def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, object]:
         values: dict[str, object] = {}
         for name, (key, value) in self._entries(node, path).items():
             inner = (*path, name)
@@ -169,13 +175,13 @@ class _Unfolding:
             values[name] = self._value(value, inner)
         return values
 
-    def _entries(self, node: MappingNode, path: Path) -> dict[str, tuple[Node, Node]]:
+    def _entries(self, node: MappingNode, path: KeyPath) -> dict[str, tuple[Node, Node]]:
         """Key and value nodes by the key's text: what is merged in yields to what is written out."""
         own: dict[str, tuple[Node, Node]] = {}
         merged: dict[str, tuple[Node, Node]] = {}
         for key, value in node.value:
             self._spend(key)
-            if not isinstance(key, ScalarNode):
+            if not isinstance(key, ScalarNode) or not key.value.isprintable():
                 self._fault(key, path, "a key must be a plain word")
             elif key.value == _MERGE:
                 merged = self._merged(value, path) | merged
@@ -186,7 +192,7 @@ class _Unfolding:
                 own[key.value] = (key, value)
         return merged | own
 
-    def _merged(self, node: Node, path: Path) -> dict[str, tuple[Node, Node]]:
+    def _merged(self, node: Node, path: KeyPath) -> dict[str, tuple[Node, Node]]:
         entries: dict[str, tuple[Node, Node]] = {}
         for part in node.value if isinstance(node, SequenceNode) else [node]:
             if isinstance(part, MappingNode):
@@ -195,7 +201,7 @@ class _Unfolding:
                 self._fault(part, path, "only keys and values can be merged in with `<<`")
         return entries
 
-    def _scalar(self, node: Node, path: Path) -> object:
+    def _scalar(self, node: Node, path: KeyPath) -> object:
         try:
             return _SCALARS[node.tag](node.value)
         except (KeyError, ValueError):
@@ -207,7 +213,7 @@ class _Unfolding:
         if self._budget < 0:
             raise _TooManyValuesError(_place(node))
 
-    def _fault(self, node: Node, path: Path, message: str) -> None:
+    def _fault(self, node: Node, path: KeyPath, message: str) -> None:
         self._source.faults.append(Fault(_place(node), path, message))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from gateway.cli.console import escaped, start_logging
+from gateway.cli.console import start_logging
 
 
 class Terminal(io.StringIO):
@@ -83,4 +83,6 @@ def test_details_of_the_gateway_only_when_asked_and_of_others_never() -> None:
 
 
 def test_what_is_readable_stays_as_it_is() -> None:
-    assert escaped("21.5 °C, 10 µs \\n") == "21.5 °C, 10 µs \\n"
+    stream = io.StringIO()
+    logged(stream).info("uno: 21.5 °C, 10 µs \\n")
+    assert stream.getvalue().endswith("uno: 21.5 °C, 10 µs \\n\n")
