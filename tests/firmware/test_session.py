@@ -131,6 +131,14 @@ def test_log_without_room_shows_as_a_gap(board: BenchBoard) -> None:
     assert board.observe("log seen") == [Frame(0x41, 2, 0, b"seen"), "log 1"]
 
 
+def test_log_from_a_reading_leaves_the_reply_alone(board: BenchBoard) -> None:
+    open_session(board)
+    board.tell("chatty")
+    reply = board.ask(Frame(3, 2, SESSION, b"\0"))
+    assert (reply.type, len(reply.payload)) == (0x83, 54)
+    assert board.observe("log afterwards")[0] == Frame(0x41, 2, SESSION, b"afterwards")
+
+
 def test_port_that_cannot_tell_its_room_is_not_streamed_to(board: BenchBoard) -> None:
     board.tell("room 0")
     board.tell("power")

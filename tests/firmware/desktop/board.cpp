@@ -9,6 +9,7 @@
 //   reset, power, blank   as the names say; blank erases the EEPROM and cuts power
 //   corrupt          a byte of the record is written over
 //   print TEXT, log TEXT  the sketch prints, or logs, within its loop
+//   chatty           from now on the reading "ticks" logs each time it is sampled
 //   delay MS         the sketch sleeps in delay(), which calls yield() every millisecond
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ struct ResetButton {};  // thrown by the action that resets the board before it 
 uint32_t nowMs;
 std::string arriving, sent;
 int room = 63;
+bool isChatty;
 std::map<std::string, uint32_t> readings;  // their bits
 
 void flushSent() {
@@ -81,7 +83,10 @@ float floatOf(uint32_t bits) {
 
 int16_t level() { return int16_t(readings["level"]); }
 float temperature() { return floatOf(readings["temperature"]); }
-uint32_t ticks() { return readings["ticks"]; }
+uint32_t ticks() {
+  if (isChatty) called("log %d", bridge().log(F("sampled")));
+  return readings["ticks"];
+}
 template <int number> uint32_t counter() { return readings["c" + std::to_string(number)]; }
 int8_t tiny() { return int8_t(readings["tiny"]); }
 uint16_t last() { return uint16_t(readings["last"]); }
@@ -195,6 +200,8 @@ void obey(const std::string &verb, std::istringstream &rest) {
     int64_t value;
     rest >> text >> value;
     readings[text] = uint32_t(value);
+  } else if (verb == "chatty") {
+    isChatty = true;
   } else if (verb == "room") {
     rest >> room;
   } else if (verb == "reset") {
