@@ -5,14 +5,17 @@
 
 Bridge bridge(Serial);
 
+// Code that many readings share: copied into each of them it would make the sketch 0.4 KB larger.
+#define ONCE __attribute__((noinline))
+
 // ---- outputs -----------------------------------------------------------------------------------------------------
 
 #if defined(__AVR_ATmega2560__) || defined(__AVR_ATmega1280__)
 constexpr uint8_t kPwmPins[] = {11, 12};  // the buzzer takes the timer of 9 and 10
-#define PWM_NAMES(F) F("pwm11", 0), F("pwm12", 1)
+#define PWM_OUTPUTS PWM("pwm11", 0), PWM("pwm12", 1)
 #else
 constexpr uint8_t kPwmPins[] = {9, 10};
-#define PWM_NAMES(F) F("pwm9", 0), F("pwm10", 1)
+#define PWM_OUTPUTS PWM("pwm9", 0), PWM("pwm10", 1)
 #endif
 
 void setLed(bool on) { digitalWrite(LED_BUILTIN, on); }
@@ -50,9 +53,6 @@ void measureSupply() {
   if (bandgap) supplyMv = kBandgapMv * kFullScale / bandgap;
   supplyMeasuredAt = millis();
 }
-
-// The code of one pin, called by all: copies of it in each reading below would make the sketch 0.4 KB larger.
-#define ONCE __attribute__((noinline))
 
 ONCE uint16_t measureMv(uint8_t channel) { return uint32_t(analogRead(channel)) * supplyMv / kFullScale; }
 ONCE bool readDigital(uint8_t pin) { return digitalRead(pin); }
@@ -123,7 +123,7 @@ BRIDGE_CHANNELS(
   READING("free_ram", "B", bridging::freeRam),
   READING("loop_max_us", "us", loopMaxUs),
   OUTPUT_("led", "", setLed, SAFE(false)),
-  PWM_NAMES(PWM),
+  PWM_OUTPUTS,
 );
 
 BRIDGE_ACTIONS(

@@ -108,6 +108,14 @@ def test_record_written_over_stops_commands_and_keeps_the_latch(board: BenchBoar
     assert hello[9:21] == bytes(12)
 
 
+def test_reset_while_an_output_is_written_is_interrupted(board: BenchBoard) -> None:
+    open_session(board)
+    board.tell("fragile")
+    assert calls(board.observe(f"rx {command(1, 5, bytes(4)).to_wire().hex()}"))[0] == "setpoint 00000000"
+    board.ask(HELLO)
+    assert board.ask(command(1, 5, bytes(4))).payload[:6] == bytes([1, 0, 0, 0, 2, 0])
+
+
 def test_record_corrupt_at_a_reset_is_cold(board: BenchBoard) -> None:
     open_session(board)
     board.ask(command(1, 3, b"\1"))

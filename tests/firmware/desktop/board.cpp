@@ -9,6 +9,7 @@
 //   reset, power, blank   as the names say; blank erases the EEPROM and cuts power
 //   corrupt          a byte of the record is written over
 //   print TEXT, log TEXT  the sketch prints, or logs, within its loop
+//   fragile          the board resets when the output "setpoint" is written next
 //   chatty           from now on the reading "ticks" logs each time it is sampled
 //   delay MS         the sketch sleeps in delay(), which calls yield() every millisecond
 #include <stdio.h>
@@ -34,7 +35,7 @@ struct ResetButton {};  // thrown by the action that resets the board before it 
 uint32_t nowMs;
 std::string arriving, sent;
 int room = 63;
-bool isChatty;
+bool isChatty, isFragile;
 std::map<std::string, uint32_t> readings;  // their bits
 
 void flushSent() {
@@ -93,7 +94,10 @@ uint16_t last() { return uint16_t(readings["last"]); }
 
 void setLed(bool on) { called("led %d", on); }
 void setFan(uint8_t speed) { called("fan %d", speed); }
-void setPoint(float degrees) { called("setpoint %08x", bitsOf(degrees)); }
+void setPoint(float degrees) {
+  called("setpoint %08x", bitsOf(degrees));
+  if (isFragile) throw ResetButton();
+}
 void setTrim(int16_t trim) { called("trim %d", trim); }
 
 void resetCount() { called("reset_count"); }
@@ -160,6 +164,7 @@ namespace {
 
 void boot() {
   nowMs = 0;
+  isFragile = false;
   arriving.clear();
   memset(bridging::outputs(), 0, sizeof(bridging::Output) * 4);
   memset(bridgeMemory, 0, sizeof bridgeMemory);  // as a global's is at a reset
@@ -200,6 +205,8 @@ void obey(const std::string &verb, std::istringstream &rest) {
     int64_t value;
     rest >> text >> value;
     readings[text] = uint32_t(value);
+  } else if (verb == "fragile") {
+    isFragile = true;
   } else if (verb == "chatty") {
     isChatty = true;
   } else if (verb == "room") {

@@ -372,7 +372,7 @@ constexpr bool allArgumentNamesDiffer(const ActionRow *rows, size_t count) {
   return !count || (argumentNamesDiffer(rows->arguments, rows->count) && allArgumentNamesDiffer(rows + 1, count - 1));
 }
 
-// The board record: three strings, which is a line without a head and another string.
+// The board record: three strings; the unique id, a fourth, lies in the EEPROM.
 struct Names {
   const char *board, *sketch, *version;
 };
