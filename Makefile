@@ -5,7 +5,6 @@
 #   NO_APT=1  never install a Debian package
 
 ARGS ?=
-export PYTHON NO_APT
 
 BIN := .venv/bin
 SETUP := @scripts/setup.sh
