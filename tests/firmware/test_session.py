@@ -55,8 +55,9 @@ def open_session(board: BenchBoard) -> None:
     assert board.ask(ADOPT) == Frame(0x85, 1, SESSION, ADOPT.payload)
 
 
-def command(identifier: int, target: int, value: bytes, *, sequence: int = 9) -> Frame:
-    return Frame(4, sequence, SESSION, identifier.to_bytes(4, "little") + bytes([target, 0, 0]) + value)
+def command(identifier: int, target: int, value: bytes, *, sequence: int = 9, hold_ms: int = 0) -> Frame:
+    head = identifier.to_bytes(4, "little") + bytes([target]) + hold_ms.to_bytes(2, "little")
+    return Frame(4, sequence, SESSION, head + value)
 
 
 def calls(happened: list[Frame | str]) -> list[str]:
@@ -114,6 +115,17 @@ def test_reset_while_an_output_is_written_is_interrupted(board: BenchBoard) -> N
     assert calls(board.observe(f"rx {command(1, 5, bytes(4)).to_wire().hex()}"))[0] == "setpoint 00000000"
     board.ask(HELLO)
     assert board.ask(command(1, 5, bytes(4))).payload[:6] == bytes([1, 0, 0, 0, 2, 0])
+
+
+def test_output_that_refuses_keeps_its_value_and_its_hold(board: BenchBoard) -> None:
+    open_session(board)
+    board.ask(command(1, 3, b"\1", hold_ms=300))
+    board.tell("stubborn")
+    assert board.ask(command(2, 3, b"\0")).payload[:6] == bytes([2, 0, 0, 0, 0, 70])
+    led_in_force = board.ask(Frame(3, 2, SESSION, b"\0")).payload[11 + 2 + 4 + 4]
+    assert led_in_force == 1
+    assert board.observe("pass 299") == []
+    assert board.observe("pass 1") == ["led 0"]
 
 
 def test_record_corrupt_at_a_reset_is_cold(board: BenchBoard) -> None:

@@ -10,6 +10,7 @@
 //   corrupt          a byte of the record is written over
 //   print TEXT, log TEXT  the sketch prints, or logs, within its loop
 //   fragile          the board resets when the output "setpoint" is written next
+//   stubborn         from now on the output "led" refuses what it is asked for, with code 70
 //   chatty           from now on the reading "ticks" logs each time it is sampled
 //   delay MS         the sketch sleeps in delay(), which calls yield() every millisecond
 #include <stdio.h>
@@ -35,7 +36,7 @@ struct ResetButton {};  // thrown by the action that resets the board before it 
 uint32_t nowMs;
 std::string arriving, sent;
 int room = 63;
-bool isChatty, isFragile;
+bool isChatty, isFragile, isStubborn;
 std::map<std::string, uint32_t> readings;  // their bits
 
 void flushSent() {
@@ -92,7 +93,10 @@ template <int number> uint32_t counter() { return readings["c" + std::to_string(
 int8_t tiny() { return int8_t(readings["tiny"]); }
 uint16_t last() { return uint16_t(readings["last"]); }
 
-void setLed(bool on) { called("led %d", on); }
+void setLed(bool on) {
+  called("led %d", on);
+  if (isStubborn) bridge().refuse(70);
+}
 void setFan(uint8_t speed) { called("fan %d", speed); }
 void setPoint(float degrees) {
   called("setpoint %08x", bitsOf(degrees));
@@ -207,6 +211,8 @@ void obey(const std::string &verb, std::istringstream &rest) {
     readings[text] = uint32_t(value);
   } else if (verb == "fragile") {
     isFragile = true;
+  } else if (verb == "stubborn") {
+    isStubborn = true;
   } else if (verb == "chatty") {
     isChatty = true;
   } else if (verb == "room") {
