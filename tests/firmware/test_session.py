@@ -109,6 +109,15 @@ def test_record_written_over_stops_commands_and_keeps_the_latch(board: BenchBoar
     assert hello[9:21] == bytes(12)
 
 
+@pytest.mark.parametrize("request_type", [6, 7], ids=["safe", "clear"])
+def test_no_request_makes_a_record_sound_that_was_written_over(board: BenchBoard, request_type: int) -> None:
+    open_session(board)
+    board.ask(command(1, 3, b"\1"))
+    board.tell("corrupt")
+    board.ask(Frame(request_type, 2, SESSION))
+    assert board.ask(command(1, 3, b"\1")).payload == bytes([4, 10, 0])
+
+
 def test_reset_while_an_output_is_written_is_interrupted(board: BenchBoard) -> None:
     open_session(board)
     board.tell("fragile")

@@ -1,6 +1,5 @@
 // COMMAND: writes an output or runs an action, at most once.
 #include "Record.h"
-#include "Outputs.h"
 #include "Session.h"
 #include "Tables.h"
 
@@ -28,7 +27,6 @@ Error Session::badTarget(uint8_t target) {
 // The id is looked at before all that may be wrong with the command: what was done once is answered from the record,
 // whatever the repetition says. A refusal is final too, and recorded like a result.
 Error Session::command() {
-  mendRecord();
   if (!(flags & kEpochMatches)) return kBadEpoch;
   const uint32_t command = get32(payload());
   if (!command || command < record.started) return kStaleId;

@@ -126,6 +126,7 @@ bool Session::log(const char *flashText) {
 void Session::handleFrame() {
   detail = 0;
   uint8_t replyType = type() | kReply;
+  mendRecord();
   Error error = admit();
   if (!error) error = answer();
   if (error) {
@@ -180,7 +181,6 @@ Error Session::hello() {
     detail = kProtocolVersion;
     return kBadVersion;
   }
-  mendRecord();
   id = session();
   setFlag(kEpochMatches, record.epoch && record.epoch == get32(request + 8));
   const uint16_t askedMs = get16(request + 2);
@@ -200,6 +200,7 @@ Error Session::hello() {
 }
 
 // A record that somebody wrote over is no record: without an epoch no command runs until the host has settled its own.
+// Looked at before every request, so that none of them makes it sound again by sealing it.
 void Session::mendRecord() {
   if (record.isSound()) return;
   record.clear(flags & kLatchedBySafe);
