@@ -55,7 +55,8 @@ void measureSupply() {
 }
 
 ONCE uint16_t measureMv(uint8_t channel) { return uint32_t(analogRead(channel)) * supplyMv / kFullScale; }
-ONCE bool readDigital(uint8_t pin) { return digitalRead(pin); }
+// Not by digitalRead(): that one ends the PWM of the pin it looks at.
+ONCE bool readDigital(uint8_t pin) { return *portInputRegister(digitalPinToPort(pin)) & digitalPinToBitMask(pin); }
 template <uint8_t channel> uint16_t analogMv() { return measureMv(channel); }
 template <uint8_t pin> bool digital() { return readDigital(pin); }
 uint16_t supply() { return supplyMv; }

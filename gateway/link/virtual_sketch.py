@@ -265,10 +265,10 @@ def _actions(uno: Uno) -> list[ActionRow]:
     duration = argument("ms", t.U16, limits=(1, 60_000), unit="ms")
     return [
         action("pin_mode", "0 input, 1 output, 2 pull-up", uno.pin_mode, arguments=[pin, mode]),
-        action("digital_write", "Drive a pin low or high", uno.digital_write, arguments=[pin, level]),
+        action("digital_write", "Drive a pin", uno.digital_write, arguments=[pin, level]),
         action("analog_write", "Drive a pin with PWM", uno.analog_write, arguments=[pin, duty]),
         action("digital_read", "Read any pin", uno.digital_read, arguments=[pin], returns=t.BOOL),
-        action("analog_read", "Read an analogue pin, 0..1023", uno.analog_raw, arguments=[analog_pin], returns=t.U16),
+        action("analog_read", "0 to 1023", uno.analog_raw, arguments=[analog_pin], returns=t.U16),
         action("tone", "Sound a buzzer", uno.tone, arguments=[pin, hertz, duration]),
     ]
 

@@ -47,6 +47,31 @@ def test_a_command_moves_the_pin_as_the_emulator_sees_it(uno: EmulatedBoard, gat
     assert gateway.until(lambda: gateway.reading("pwm9")["value"], lambda value: value == 77)
 
 
+def test_polling_leaves_pwm_alone(uno: EmulatedBoard, gateway: GatewayProcess) -> None:
+    """d3 and d9 are read with every poll; reading a pin must not end its PWM."""
+    assert gateway.command({"channel": "pwm9", "value": 77})["state"] == "done"
+    assert gateway.command({"action": "analog_write", "arguments": {"pin": 3, "value": 40}})["state"] == "done"
+    assert gateway.command({"action": "digital_read", "arguments": {"pin": 3}})["state"] == "done"
+    before = gateway.get("boards/board/readings").json["sequence"]
+    gateway.until(lambda: gateway.get("boards/board/readings").json["sequence"], lambda now: now > before + 3)
+    assert (uno.pin(PWM9).mode, uno.pin(PWM9).duty) == ("pwm", 77)
+    assert (uno.pin("D3").mode, uno.pin("D3").duty) == ("pwm", 40)
+
+
+def test_the_virtual_board_offers_field_by_field_what_the_real_one_does(uno: EmulatedBoard) -> None:
+    boards = f"boards:\n  real:\n    port: {uno.port}\n  twin:\n    port: virtual://uno\n"
+    with GatewayProcess(config=boards) as gateway:
+        gateway.wait_state("online", board="real")
+        gateway.wait_state("online", board="twin")
+        for what in ("channels", "actions"):
+            real = gateway.get(f"boards/real/{what}").json["items"]
+            assert real
+            assert real == gateway.get(f"boards/twin/{what}").json["items"]
+        real, twin = (gateway.get(f"boards/{name}").json for name in ("real", "twin"))
+        assert (real["model"], real["sketch"]) == (twin["model"], twin["sketch"])
+        assert (real["virtual"], twin["virtual"]) == (False, True)
+
+
 def test_the_board_says_what_it_is_and_is_not_virtual(gateway: GatewayProcess) -> None:
     board = gateway.get("boards/board").json
     assert board["virtual"] is False
