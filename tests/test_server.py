@@ -112,7 +112,7 @@ class App:
         self.gone = threading.Event()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        view = getattr(self, environ["PATH_INFO"].strip("/") or "echo")
+        view = getattr(self, environ["PATH_INFO"].strip("/"), self.echo)
         return view(environ, start_response)
 
     def echo(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
@@ -232,6 +232,17 @@ def test_a_client_that_half_closes_gets_its_answers(server: Server) -> None:
         wire.send(b"GET / HTTP/1.1\r\n\r\n" * 20)
         wire.socket.shutdown(socket.SHUT_WR)
         assert wire.rest().count(b"\r\n\r\nok") == 20
+
+
+def test_a_client_that_half_closes_while_its_view_runs_gets_its_answer(app: App) -> None:
+    with serving(app) as server, Wire(server) as wire:
+        wire.send(b"GET /stubborn HTTP/1.1\r\n\r\n")
+        assert app.entered.wait(PATIENCE_S)
+        wire.socket.shutdown(socket.SHUT_WR)
+        with Wire(server) as other:  # by the time of its answers the server has seen the end of the first
+            assert [other.ask("/")[1] for _ in range(2)] == [b"ok", b"ok"]
+        app.release.set()
+        assert b"late" in wire.rest()
 
 
 def test_a_chunked_body_is_read(server: Server) -> None:
@@ -355,16 +366,18 @@ PIECES = [
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.binary(max_size=80) | st.lists(st.sampled_from(PIECES)).map(b"".join))
 @example(data=b"OPTIONS * HTTP/1.1\r\n\r\n")
+@example(data=b"HTTP/1.\r\n\r\n")
 @example(data=b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 def test_whatever_bytes_come_are_answered_with_a_problem_or_not_at_all(server: Server, data: bytes) -> None:
     with Wire(server) as wire:
         wire.send(data)
         wire.socket.shutdown(socket.SHUT_WR)
-        answers = wire.rest()
-    for part in answers.split(b"HTTP/1.")[1:]:
-        status = int(part[2:5])
-        assert status in (200, 400, 500, 501)  # 500: the little application above has no such address
-        assert status == 200 or MEDIA_TYPE.encode() in part
+        with suppress(ConnectionError):  # the end of the answers
+            while True:
+                response, body = wire.answer()
+                assert response.status in (200, 400, 501)
+                if response.status != 200:
+                    assert json.loads(body)["status"] == response.status
     with Wire(server) as wire:
         assert wire.ask("/")[1] == b"ok"
 
@@ -435,6 +448,7 @@ def test_pipelined_answers_that_nobody_reads_free_the_worker_too(app: App) -> No
         stalled.send(b"GET /large HTTP/1.1\r\n\r\n" * 3)
         with Wire(server) as wire:
             assert wire.ask("/")[1] == b"ok"
+        assert len(stalled.rest()) < 64_000_000
 
 
 def test_an_answer_that_nobody_reads_is_given_up(app: App) -> None:
@@ -476,7 +490,7 @@ def ended(thread: threading.Thread) -> bool:
 
 
 def test_closing_ends_idle_connections_and_gives_the_address_back(app: App) -> None:
-    server = Server(app, host=HOST, port=0, threads=2)
+    server = Server(app, host=HOST, port=0, threads=2, limits=Limits(sweep_interval_s=60))  # nothing else wakes it
     thread = started(server)
     with Wire(server) as idle, Wire(server) as used:
         used.ask("/")

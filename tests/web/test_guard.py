@@ -112,6 +112,14 @@ def test_only_http_1_0_may_leave_the_host_out(protocol: str, status: str) -> Non
     assert statuses == [status]
 
 
+def test_no_host_is_not_the_same_as_no_origin() -> None:
+    guard = Guard(answer_ok, allowed_hosts=[], bodiless=lambda _path: True)
+    environ = {"REQUEST_METHOD": "POST", "SERVER_PROTOCOL": "HTTP/1.0", "HTTP_ORIGIN": "null"}
+    statuses: list[str] = []
+    b"".join(guard(environ, lambda status, *_: statuses.append(status) or (lambda _data: None)))
+    assert statuses == ["403 Forbidden"]
+
+
 # ---- writes of other sites ----
 
 
