@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -84,3 +85,9 @@ def test_sketch_without_tables_builds(tmp_path: Path) -> None:
     image = manifest.Image(images.build(tmp_path / "build", sketch=sketch).with_suffix(".elf"))
     assert image.table("bridgeChannelRecords") == b""
     assert image.flash_bytes() < FLASH_CEILING_BYTES
+
+
+def test_the_sketch_in_the_readme_builds(tmp_path: Path) -> None:
+    """Word for word: what users copy must compile, with every warning an error."""
+    (sketch,) = re.findall(r"^```cpp\n(.*?)^```", (images.ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    images.build(tmp_path / "build", sketch=images.write_sketch(tmp_path / "readme", sketch))
