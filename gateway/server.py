@@ -54,6 +54,8 @@ class Limits:
 class _Request(HTTPRequestParser):
     """A parser that answers everything it can't read."""
 
+    path = ""  # Waitress logs it even of a request that it could not read
+
     def received(self, data: bytes) -> int:
         consumed = super().received(data)
         if self.error is not None:

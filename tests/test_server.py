@@ -559,11 +559,11 @@ def test_a_signal_handler_may_close(app: App) -> None:
 
 
 def test_what_interrupts_the_loop_still_stops_everything(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(**_: object) -> None:
+    def interrupted() -> None:
         raise KeyboardInterrupt
 
     server = Server(app, host=HOST, port=0, threads=1)
-    monkeypatch.setattr("gateway.server.wasyncore.loop", interrupted)
+    monkeypatch.setattr(server, "_serve", interrupted)
     with pytest.raises(KeyboardInterrupt):
         server.run()
     with pytest.raises(ConnectionRefusedError):
