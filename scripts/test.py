@@ -51,7 +51,8 @@ def main() -> int:
         return verdict(f"FAILED: {outcome.failed} of {outcome.failed + outcome.passed} tests", failed=True)
     if not covered():
         return verdict("FAILED: the tests pass, but cover too little; see the report above", failed=True)
-    print("\nMeasured:", *outcome.figures, sep="\n  ")
+    if outcome.figures:
+        print("\nMeasured:", *outcome.figures, sep="\n  ")
     run = f"{outcome.passed} tests passed in {duration_s:.0f} s"
     if not outcome.skipped:
         return verdict(f"FULL PASS: {run}, none skipped, coverage kept", failed=False)
