@@ -108,6 +108,12 @@ def finished(
     return replace(command, state=state, error=error, result=result, finished_at=clock.time())
 
 
+def latched(board: str, why: str) -> WrongState:
+    """The refusal while a board's outputs are latched at their safe values."""
+    detail = f"outputs of board {board} are latched {why}; POST /api/v1/boards/{board}/clear leaves that state"
+    return WrongState(detail)
+
+
 class CommandQueue:
     """Bounded queue of commands for one board, and the gate in front of it."""
 
@@ -203,7 +209,7 @@ class CommandQueue:
             if isinstance(self._refusal, BoardOffline):
                 raise _again(self._refusal)
             if kind is AskKind.SAFE:
-                self._refusal = WrongState(f"SAFE was asked for on board {self._board}")
+                self._refusal = latched(self._board, "by SAFE")
             self._asks.append(asked)
         self.wake()
         return asked.done

@@ -9,13 +9,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway.board.commands import Ask, AskKind, CommandQueue, Journal
+from gateway.board.commands import Ask, AskKind, CommandQueue, Journal, latched
 from gateway.board.describe import SchemaRecords, describe
 from gateway.board.lane import CommandLane
 from gateway.board.poller import Polled, Poller
 from gateway.board.procedure import Procedure, ProcedureFailed, Request, ask, done
 from gateway.board.report import Reporter
-from gateway.errors import BoardOffline, LinkError, RequestError, SchemaError, WrongState
+from gateway.errors import BoardOffline, LinkError, SchemaError
 from gateway.model import BoardState, FailsafeCause, Reason, Schema
 from gateway.protocol.events import (
     Answered,
@@ -326,16 +326,11 @@ class Conversation:
         if self._cause is None and schema is not None:
             self._parts.queue.open(schema)
         elif self._cause is not None:
-            self._parts.queue.refuse(_refusal(self._parts.board, self._cause))
+            why = "by SAFE" if self._cause is FailsafeCause.SAFE else "since the host was silent"
+            self._parts.queue.refuse(latched(self._parts.board, why))
 
 
 def _cause(latched: int, by_safe: int) -> FailsafeCause | None:
     if not latched:
         return None
     return FailsafeCause.SAFE if by_safe else FailsafeCause.LINK
-
-
-def _refusal(board: str, cause: FailsafeCause) -> RequestError:
-    why = "by SAFE" if cause is FailsafeCause.SAFE else "since the host was silent"
-    detail = f"outputs of board {board} are latched {why}; POST /api/v1/boards/{board}/clear leaves that state"
-    return WrongState(detail)

@@ -217,7 +217,7 @@ def test_safe_closes_the_gate_cancels_the_queue_and_waits_for_the_board(desk: De
         assert ended.error is not None
         assert ended.error.code == "safe"
         desk.queue.open(schema)  # a poll's reply that was on its way
-        with pytest.raises(WrongState, match="SAFE was asked for"):
+        with pytest.raises(WrongState, match="latched by SAFE"):
             desk.queue.submit(LED)
         ask = desk.queue.take_ask(AskKind.SAFE)
         assert ask is not None
