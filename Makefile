@@ -7,7 +7,7 @@
 ARGS ?=
 
 BIN := .venv/bin
-SETUP := @scripts/setup.sh
+SETUP := @.ci/setup.sh
 
 .DEFAULT_GOAL := help
 .PHONY: run test unit lint format clean help
@@ -18,7 +18,7 @@ run: ## Serve config.yaml; Ctrl-C stops
 
 test: ## Run every test, the emulated board included; the last line is the verdict
 	$(SETUP) test
-	@$(BIN)/python scripts/test.py
+	@$(BIN)/python .ci/test.py
 
 unit: ## Run the tests that need nothing but Python, without coverage
 	$(SETUP) test

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 STOP_BOARDS_S = 0.4  # beside the 0.5 s that the server gives its views: stopping takes less than a second
 STATE_DIR_MODE = 0o700
 START_ID_BYTES = 8
+FEATURES = ("readings", "commands", "hold", "safe", "log")
+"""What clients may count on beside the board resources themselves; grows with the gateway."""
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ class Gateway:
             version=__version__,
             start_id=secrets.token_hex(START_ID_BYTES),
             started_at=clock.time(),
-            features=(),
+            features=FEATURES,
             max_waiting=config.http.threads // 2,
         )
         app = create_app(services, allowed_hosts=config.http.allowed_hosts)

@@ -2,10 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 
 TOOLS: dict[str, Callable[[], bool]] = {
     "avr-gcc": lambda: bool(shutil.which("avr-gcc")) and Path("/usr/share/arduino/hardware/arduino/avr").is_dir(),
@@ -26,3 +27,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(message, pytrace=False)
         pytest.skip(message)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Exhaustive tests repeat the same lines a million times: coverage looks away, what they reach others reach too."""
+    coverage = Coverage.current() if item.get_closest_marker("exhaustive") else None
+    if coverage:
+        coverage.stop()
+    try:
+        return (yield)
+    finally:
+        if coverage:
+            coverage.start()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from gateway.model import BoardState, BoardStatus, Clock, FailsafeCause, LogEntry, Reason, Sample
 from gateway.protocol.messages import HelloReply
 from gateway.protocol.session import LinkCounters
+from gateway.text import printable
 
 LOG_LINES_PER_S = 20.0  # of board text; a sketch that prints in a loop must not drown everything else
 LOG_BURST = 100.0
@@ -126,8 +127,7 @@ class Reporter:
             self.lines_dropped += 1
             return
         self._tokens -= 1
-        message = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-        self._sink.append_log(self.status.board, LogEntry(self._clock.time(), "text", message))
+        self._sink.append_log(self.status.board, LogEntry(self._clock.time(), "text", printable(text)))
 
     def _changed(self, **changes: Any) -> BoardStatus:
         counters = asdict(self.link) | {"polls_missed": self.polls_missed, "log_lines_dropped": self.lines_dropped}

@@ -58,6 +58,7 @@ def check(golden: Golden, faulted: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("fault", [replacements, insertions, drops, swaps, truncations])
+@pytest.mark.exhaustive
 def test_single_fault(fault: Callable[[bytes], Faults]) -> None:
     for golden in GOLDEN:
         for faulted in fault(golden.wire):

@@ -69,7 +69,7 @@ def install_tools() -> list[str]:
         return list(TEST_PACKAGES)
     missing = missing_packages()
     if missing:
-        subprocess.run([ROOT / "scripts" / "apt.sh", *missing], check=False)
+        subprocess.run([ROOT / ".ci" / "apt.sh", *missing], check=False)
         missing = missing_packages()
     return missing
 

@@ -47,10 +47,10 @@ make_venv() {
         exit 1
     fi
     if ! can_make_venv "$python"; then
-        scripts/apt.sh python3-venv || exit 1
+        .ci/apt.sh python3-venv || exit 1
         if ! can_make_venv "$python"; then
             package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
-            scripts/apt.sh "$package" || exit 1
+            .ci/apt.sh "$package" || exit 1
         fi
     fi
     "$python" -m venv --clear "$venv"
