@@ -6,7 +6,9 @@ Everything here runs in the main thread. The board threads belong to their worke
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +39,21 @@ FEATURES = ("readings", "commands", "hold", "safe", "log")
 logger = logging.getLogger(__name__)
 
 
+class HostClock:
+    """The clock of this host. Its monotonic seconds go on while the host sleeps, where the system can tell: after a
+    suspend no reading is fresh and no deadline is still ahead."""
+
+    def __init__(self) -> None:
+        boottime = getattr(time, "CLOCK_BOOTTIME", None)
+        self.monotonic: Callable[[], float] = (
+            time.monotonic if boottime is None else partial(time.clock_gettime, boottime)
+        )
+
+    def time(self) -> float:
+        """Unix time."""
+        return time.time()
+
+
 class StartError(GatewayError):
     """The gateway can't start; the text names what is in the way and the cure."""
 
@@ -63,8 +80,9 @@ class _Board:
 class Gateway:
     """The running system: one worker per board, the stores between, the server in front."""
 
-    def __init__(self, config: Config, *, clock: Clock = time) -> None:
+    def __init__(self, config: Config, *, clock: Clock | None = None) -> None:
         """Builds everything and binds the address; starts nothing. Raises StartError."""
+        clock = clock or HostClock()
         self._clock = clock
         stores = _stores(config, clock)
         self._boards = {name: _board(name, board, stores=stores, clock=clock) for name, board in config.boards.items()}

@@ -174,3 +174,17 @@ def test_a_broken_configuration_exits_with_2_and_leaves_nothing_behind(tmp_path:
         "config.yaml:2:9: boards.uno.prt: unknown key; did you mean port?",
     ]
     assert list(tmp_path.iterdir()) == [tmp_path / "config.yaml"]
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no clock that counts sleep")
+def test_its_clock_counts_the_time_that_the_host_sleeps() -> None:
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    now = runtime.HostClock().monotonic()
+    assert before <= now <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def test_its_clock_does_without_where_the_system_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
+    clock = runtime.HostClock()
+    assert clock.monotonic is time.monotonic
+    assert abs(clock.time() - time.time()) < 60

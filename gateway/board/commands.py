@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import Protocol
 
+from gateway.board.orders import Orders
 from gateway.board.schema import Resolved, resolve_action, resolve_write
 from gateway.errors import (
     BoardOffline,
@@ -81,21 +81,6 @@ class CommandIds:
             return f"{self._stamp:016x}{secrets.token_hex(4)}"
 
 
-class AskKind(Enum):
-    """What a person can ask of the whole board, past every queue."""
-
-    SAFE = "safe"
-    CLEAR = "clear"
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One SAFE or CLEAR on its way; `done` resolves when the board confirmed."""
-
-    kind: AskKind
-    done: Future[None] = field(default_factory=Future)
-
-
 def finished(
     command: Command,
     state: CommandState,
@@ -106,12 +91,6 @@ def finished(
 ) -> Command:
     """The command in a final state, stamped with the time of now."""
     return replace(command, state=state, error=error, result=result, finished_at=clock.time())
-
-
-def latched(board: str, why: str) -> WrongState:
-    """The refusal while a board's outputs are latched at their safe values."""
-    detail = f"outputs of board {board} are latched {why}; POST /api/v1/boards/{board}/clear leaves that state"
-    return WrongState(detail)
 
 
 class CommandQueue:
@@ -132,6 +111,8 @@ class CommandQueue:
         self._virtual = virtual
         self._journal = journal
         self._clock = clock
+        self.orders = Orders(board)
+        """SAFE and CLEAR for the board thread to carry out."""
         self.wake = wake
         """Interrupts the board thread's wait; from any thread."""
         self._ids = ids
@@ -139,7 +120,6 @@ class CommandQueue:
         self._lock = threading.Lock()
         self._queued: deque[Command] = deque()
         self._entering = 0
-        self._asks: deque[Ask] = deque()
         self._schema: Schema | None = None
         self._refusal: RequestError | None = BoardOffline(f"board {board} is not connected yet")
 
@@ -186,51 +166,38 @@ class CommandQueue:
         if command is None or command.board != self._board:
             raise UnknownCommand(f"board {self._board} has no command {command_id}")
         if command.state is not CommandState.CANCELLED:
-            raise WrongState(f"command {command_id} is {command.state} and can no longer be cancelled")
+            state = "being sent" if command.state is CommandState.QUEUED else command.state
+            raise WrongState(f"command {command_id} is {state} and can no longer be cancelled")
         return command
 
     def safe(self, *, timeout_s: float) -> None:
-        """All outputs to their safe values, past everything queued, which is cancelled even where the board is
-        offline. Returns once the board confirmed; raises BoardOffline where it did not."""
+        """All outputs to their safe values, past everything queued, which is cancelled. Returns once the board
+        confirmed; raises BoardOffline where it did not: the order stands all the same."""
+        order = self.orders.safe()
+        with self._lock:
+            if not isinstance(self._refusal, BoardOffline):
+                self._refusal = WrongState(f"SAFE was asked for on board {self._board}, and not cleared since")
         self.cancel_all()
-        self._confirmed(AskKind.SAFE, timeout_s)
+        self._confirmed(order, timeout_s)
 
     def clear(self, *, timeout_s: float) -> None:
-        """Leaves the failsafe. Returns once the board confirmed; raises BoardOffline where it did not."""
-        self._confirmed(AskKind.CLEAR, timeout_s)
-
-    def ask(self, kind: AskKind) -> Future[None]:
-        """Puts SAFE or CLEAR in front of everything else; the future resolves when the board confirmed.
-
-        From a SAFE on no command is taken; what is queued is cancelled once the board is safe. Raises BoardOffline.
-        """
-        asked = Ask(kind)
-        with self._lock:
-            if isinstance(self._refusal, BoardOffline):
-                raise _again(self._refusal)
-            if kind is AskKind.SAFE:
-                self._refusal = latched(self._board, "by SAFE")
-            self._asks.append(asked)
-        self.wake()
-        return asked.done
+        """Leaves the failsafe. Returns once the board confirmed; raises BoardOffline where it did not, and WrongState
+        where SAFE was asked for since."""
+        self._confirmed(self.orders.clear(), timeout_s)
 
     # ---- board thread ----
 
     def open(self, schema: Schema) -> None:
-        """From now on commands that fit `schema` are taken, unless a SAFE is on its way."""
+        """From now on commands that fit `schema` are taken, unless SAFE was asked for."""
         with self._lock:
-            if not any(ask.kind is AskKind.SAFE for ask in self._asks):
-                self._schema, self._refusal = schema, None
+            self._schema = schema
+            if not self.orders.safe_stands:
+                self._refusal = None
 
     def refuse(self, refusal: RequestError) -> None:
-        """From now on `submit` raises `refusal`; what is queued stays queued. BoardOffline refuses asks as well."""
+        """From now on `submit` raises `refusal`; what is queued stays queued."""
         with self._lock:
             self._refusal = refusal
-            asks = [] if not isinstance(refusal, BoardOffline) else list(self._asks)
-            if asks:
-                self._asks.clear()
-        for ask in asks:
-            ask.done.set_exception(_again(refusal))
 
     def cancel_all(self) -> None:
         """SAFE came: nothing that is queued may begin any more."""
@@ -244,14 +211,6 @@ class CommandQueue:
         """The next command to send, out of the queue."""
         with self._lock:
             return self._queued.popleft() if self._queued else None
-
-    def take_ask(self, kind: AskKind) -> Ask | None:
-        """The oldest ask of that kind."""
-        with self._lock:
-            ask = next((ask for ask in self._asks if ask.kind is kind), None)
-            if ask is not None:
-                self._asks.remove(ask)
-            return ask
 
     def expire(self, now_s: float) -> None:
         """Ends every queued command whose deadline has passed."""
@@ -300,11 +259,12 @@ class CommandQueue:
             returns=resolved.returns,
         )
 
-    def _confirmed(self, kind: AskKind, timeout_s: float) -> None:
+    def _confirmed(self, order: Future[None], timeout_s: float) -> None:
+        self.wake()
         try:
-            self.ask(kind).result(timeout_s)
+            order.result(timeout_s)
         except FutureTimeoutError:
-            raise BoardOffline(f"board {self._board} did not confirm {kind.value} within {timeout_s:g} s") from None
+            raise BoardOffline(f"board {self._board} did not confirm within {timeout_s:g} s") from None
 
     def _keep(self, command: Command) -> None:
         try:

@@ -1,7 +1,7 @@
-"""One life of a link: what to ask the board next, and what its answers change.
+"""One life of a link: drives the session, and chooses what to ask the board next.
 
-The session decides about the line; this decides about the board: bring it up, settle what was under way, then SAFE
-before commands before polls. Runs in the board thread; waits nowhere.
+The session decides about the line; this decides the order of things: SAFE first, then a session is brought up, then a
+command under way, orders, polls that can wait no longer, new commands, polls. Runs in the board thread; waits nowhere.
 """
 
 import logging
@@ -9,14 +9,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway.board.commands import Ask, AskKind, CommandQueue, Journal, latched
-from gateway.board.describe import SchemaRecords, describe
+from gateway.board.bring_up import BringUp
+from gateway.board.commands import CommandQueue
 from gateway.board.lane import CommandLane
-from gateway.board.poller import Polled, Poller
-from gateway.board.procedure import Procedure, ProcedureFailed, Request, ask, done
+from gateway.board.latch import Latch
+from gateway.board.poller import Poller
+from gateway.board.procedure import BeginAgain, Procedure, ProcedureFailed, Request
 from gateway.board.report import Reporter
 from gateway.errors import BoardOffline, LinkError, SchemaError
-from gateway.model import BoardState, FailsafeCause, Reason, Schema
+from gateway.model import BoardState, Reason
 from gateway.protocol.events import (
     Answered,
     BoardReset,
@@ -32,10 +33,11 @@ from gateway.protocol.events import (
     Unanswered,
     Write,
 )
-from gateway.protocol.messages import Clear, HelloFlag, HelloReply, Log, PollStatus, Safe, SetEpoch
+from gateway.protocol.messages import HelloReply, Log, Ping
 from gateway.protocol.session import Session
 
 CONTENTION_S = 10.0  # two lost sessions within this, without a reset, are another writer's work
+FAILURES_ALLOWED = 3  # procedures in a row that fail before the link is given up
 
 
 class Link(Protocol):
@@ -66,15 +68,15 @@ class Link(Protocol):
 class Parts:
     """What a board's conversations share, whichever link carries them."""
 
-    board: str
     queue: CommandQueue
     lane: CommandLane
+    latch: Latch
     poller: Poller
     reporter: Reporter
-    journal: Journal
-    schemas: SchemaRecords
+    bring_up: BringUp
     link_timeout_s: float
-    failsafe_latch: bool
+    keep_alive_s: float
+    """After so long without a request a PING goes out, lest the board takes us for dead."""
 
 
 class Conversation:
@@ -82,15 +84,17 @@ class Conversation:
 
     def __init__(self, link: Link, session: Session, parts: Parts) -> None:
         self.established = False
-        """True once a session stood on this link."""
+        """True once the board was online on this link."""
         self._link = link
         self._session = session
         self._parts = parts
         self._procedure: Procedure[None] | None = None
+        self._request: Request | None = None
         self._awaited: Future[Any] | None = None
+        self._making_safe = False
         self._up = False
-        self._cause: FailsafeCause | None = None
-        self._lost_s = float("-inf")
+        self._failures = 0
+        self._lost_s = self._sent_s = float("-inf")
 
     def step(self, now_s: float) -> None:
         """Takes what has come, does what is due, asks what is next."""
@@ -98,23 +102,25 @@ class Conversation:
         self._session.advance(now_s)
         self._parts.queue.expire(now_s)
         self._drain(now_s)
-        while self._begin_next(now_s):
+        while self._go_on(now_s):
             self._drain(now_s)
-        if self._session.is_open and now_s >= self._silent_at_s():
-            detail = f"the board has been silent for {self._parts.link_timeout_s:g} s; trying again"
+        silent_at_s = self._silent_at_s()
+        if silent_at_s is not None and now_s >= silent_at_s:
+            detail = f"the board has not answered for {self._parts.link_timeout_s:g} s; trying again"
             raise LinkError(Reason.NO_ANSWER, detail)
 
     def deadline_s(self) -> float | None:
         """The moment by which `step` must be called again."""
-        moments = [self._session.deadline_s, self._parts.queue.next_deadline_s()]
-        if self._session.is_open:
-            moments.append(self._silent_at_s())
+        moments = [self._session.deadline_s, self._parts.queue.next_deadline_s(), self._silent_at_s()]
+        if self._session.idle:
+            moments.append(self._sent_s + self._parts.keep_alive_s)
         if self._up and self._session.idle and self._procedure is None:
             moments.append(self._parts.poller.due_s)
         return min((moment for moment in moments if moment is not None), default=None)
 
-    def _silent_at_s(self) -> float:
-        return self._session.last_heard_s + self._parts.link_timeout_s
+    def _silent_at_s(self) -> float | None:
+        since_s = self._session.unanswered_since_s
+        return since_s + self._parts.link_timeout_s if self._session.is_open and since_s is not None else None
 
     # ---- events ----
 
@@ -128,6 +134,8 @@ class Conversation:
                 self._link.write(data)
             case SetBaud(baud):
                 self._link.set_baud(baud)
+            case Answered(request=Ping()) | Refused(request=Ping()) | TimedOut(request=Ping()):
+                pass  # a sign of life is all it was for
             case Answered() | Refused() | TimedOut():
                 self._resume(event, now_s)
             case Opened(hello, baud):
@@ -145,14 +153,18 @@ class Conversation:
                 self._parts.reporter.line(text.decode(errors="replace"))
 
     def _opened(self, hello: HelloReply, baud: int, now_s: float) -> None:
-        self.established = True
+        if not self._session.is_open:
+            return  # the board was reset again, in the same breath
+        self._sent_s = now_s
+        self._parts.queue.orders.came_back()
         self._parts.reporter.greeted(hello, baud=baud, now_s=now_s)
         self._start(self._bring_up(hello), now_s)
 
     def _session_ended(self, what: str) -> None:
         self._abandon()
         self._up = False
-        self._parts.queue.refuse(BoardOffline(f"board {self._parts.board} is connecting: {what}"))
+        board = self._parts.reporter.status.board
+        self._parts.queue.refuse(BoardOffline(f"board {board} is connecting: {what}"))
         self._parts.reporter.update(state=BoardState.CONNECTING, reason=None, detail=what)
         self._parts.reporter.event(what, level=logging.WARNING)
 
@@ -173,7 +185,8 @@ class Conversation:
     def _abandon(self) -> None:
         if self._procedure is not None:
             self._procedure.close()
-        self._procedure = self._awaited = None
+        self._procedure = self._request = self._awaited = None
+        self._making_safe = False
 
     def _resume(self, exchange: Exchange | None, now_s: float) -> None:
         if self._procedure is None:
@@ -182,37 +195,65 @@ class Conversation:
             step = self._procedure.send(exchange)
         except StopIteration:
             self._procedure = None
-        except ProcedureFailed as error:
+            self._making_safe = False
+        except (ProcedureFailed, BeginAgain) as error:
             self._procedure = None
-            self._session_ended(str(error))
-            self._session.regreet(now_s)
+            self._begin_again(error, now_s)
         except SchemaError as error:
             raise LinkError(Reason.SCHEMA_REFUSED, f"what the sketch offers can't be published: {error}") from error
         else:
-            if isinstance(step, Request):
-                self._session.send(step.message, now_s, sends=step.sends, not_after_s=step.not_after_s)
-            else:
-                self._await(step)
+            self._go_for(step, now_s)
 
-    def _await(self, future: Future[Any]) -> None:
-        self._awaited = future
-        future.add_done_callback(lambda _future: self._parts.queue.wake())
+    def _go_for(self, step: Request | Future[Any], now_s: float) -> None:
+        if isinstance(step, Request):
+            self._request = step
+            self._send_request(now_s)
+        else:
+            self._awaited = step
+            step.add_done_callback(lambda _future: self._parts.queue.wake())
 
-    def _begin_next(self, now_s: float) -> bool:
-        """Starts or resumes the most urgent procedure that can go on; False when there is nothing to do now."""
-        if self._awaited is not None:
-            if not self._awaited.done():
-                return False
+    def _send_request(self, now_s: float) -> None:
+        """Sends what the procedure asks, now or once a PING is answered; SAFE waits for nobody."""
+        request = self._request
+        if request is not None and (self._session.idle or (self._making_safe and self._session.is_open)):
+            self._request = None
+            self._sent_s = now_s
+            self._session.send(request.message, now_s, sends=request.sends, not_after_s=request.not_after_s)
+
+    def _begin_again(self, error: ProcedureFailed | BeginAgain, now_s: float) -> None:
+        self._failures += isinstance(error, ProcedureFailed)
+        if self._failures >= FAILURES_ALLOWED:
+            raise LinkError(Reason.NO_ANSWER, f"the board says HELLO and then fails: {error}") from error
+        self._session_ended(str(error))
+        self._session.renew(now_s)
+
+    # ---- what is next ----
+
+    def _go_on(self, now_s: float) -> bool:
+        """Starts or resumes the most urgent thing that can go on; False when there is nothing to do now."""
+        if self._session.is_open and self._parts.latch.safe_due and not self._making_safe:
+            self._abandon()
+            self._making_safe = True
+            self._procedure = self._make_safe()
+            self._resume(None, now_s)
+            return True
+        if self._awaited is not None and self._awaited.done():
             self._awaited = None
             self._resume(None, now_s)
             return True
-        if self._session.is_open and (asked := self._parts.queue.take_ask(AskKind.SAFE)):
-            self._start(self._make_safe(asked), now_s)
+        if self._request is not None and self._session.idle:
+            self._send_request(now_s)
             return True
-        if not self._up or self._procedure is not None:
+        if self._procedure is None and self._up:
+            return self._begin_next(now_s) or self._keep_alive(now_s)
+        return self._keep_alive(now_s)
+
+    def _begin_next(self, now_s: float) -> bool:
+        if not self._session.idle:
             return False
         if self._parts.lane.needs_hello:
-            self._regreet_for_record(now_s)
+            self._up = False
+            self._session.renew(now_s)
             return True
         procedure = self._next_procedure(now_s)
         if procedure is not None:
@@ -220,117 +261,40 @@ class Conversation:
         return procedure is not None
 
     def _next_procedure(self, now_s: float) -> Procedure[None] | None:
-        parts = self._parts
-        if self._cause is FailsafeCause.SAFE and parts.lane.occupied:
-            return parts.lane.run()
-        if asked := parts.queue.take_ask(AskKind.CLEAR):
-            return self._clear(asked)
-        if self._cause is FailsafeCause.LINK and not parts.failsafe_latch and not parts.lane.occupied:
-            return self._clear(None)
-        if self._cause is None and parts.lane.ready(now_s):
-            return parts.lane.run()
-        if now_s >= parts.poller.due_s:
+        lane, latch, poller = self._parts.lane, self._parts.latch, self._parts.poller
+        if now_s >= poller.overdue_s:
+            return self._poll()
+        if lane.occupied and lane.ready(now_s):
+            return self._run_command()
+        if latch.clear_due and not lane.occupied:
+            return latch.clear()
+        if latch.is_open and lane.ready(now_s):
+            return self._run_command()
+        if now_s >= poller.due_s:
             return self._poll()
         return None
 
-    def _regreet_for_record(self, now_s: float) -> None:
-        self._up = False
-        self._session.regreet(now_s)
+    def _keep_alive(self, now_s: float) -> bool:
+        if self._session.idle and now_s >= self._sent_s + self._parts.keep_alive_s:
+            self._sent_s = now_s
+            self._session.send(Ping(0), now_s, sends=1)
+            return True
+        return False
 
     def _bring_up(self, hello: HelloReply) -> Procedure[None]:
-        """From the answer to HELLO to `online`: schema, settlement, epoch, latch."""
-        parts = self._parts
-        schema = yield from describe(hello, parts.schemas)
-        parts.reporter.update(schema=schema)
-        yield from self._settle(hello, schema)
-        yield from self._adopt_epoch(hello)
-        yield from self._take_latch(hello)
-        parts.poller.begin(schema, self._session.last_heard_s)
-        for _ in range(parts.poller.group_count):  # nobody sees `online` before there is something to read
-            yield from self._poll()
-        self._up = True
-        self._open_gate()
-        parts.reporter.came_online()
+        yield from self._parts.bring_up.run(hello)
+        self._up = self.established = True
+        self._failures = 0
 
-    def _settle(self, hello: HelloReply, schema: Schema) -> Procedure[None]:
-        if hello.flags & HelloFlag.LATCHED_BY_SAFE:
-            self._parts.lane.safe_came()
-        yield from self._parts.lane.settle(hello, schema.sketch.schema_hash)
-        if self._parts.lane.needs_hello:
-            raise ProcedureFailed("the command under way is still not settled")
-
-    def _adopt_epoch(self, hello: HelloReply) -> Procedure[None]:
-        journal, board = self._parts.journal, self._parts.board
-        epoch = journal.epoch(board)
-        if hello.stored_epoch == epoch and hello.started > journal.last_wire_id(board):
-            epoch = yield from done(journal.rotate_epoch(board))
-        if hello.stored_epoch != epoch:
-            yield from ask(SetEpoch(epoch))
-
-    def _take_latch(self, hello: HelloReply) -> Procedure[None]:
-        """Takes over the board's latch. One by SAFE that the board forgot (power loss, another sketch) is set again:
-        only a person ends it. One by silence is ended here, unless the configuration says otherwise."""
-        cause = _cause(hello.flags & HelloFlag.LATCHED, hello.flags & HelloFlag.LATCHED_BY_SAFE)
-        if self._parts.reporter.status.failsafe is FailsafeCause.SAFE and cause is not FailsafeCause.SAFE:
-            yield from ask(Safe())
-            cause = FailsafeCause.SAFE
-        elif cause is FailsafeCause.LINK and not self._parts.failsafe_latch:
-            self._latched(cause)
-            yield from ask(Clear())
-            cause = None
-        self._latched(cause)
+    def _run_command(self) -> Procedure[None]:
+        yield from self._parts.lane.run()
+        self._parts.poller.hurry(self._sent_s)
 
     def _poll(self) -> Procedure[None]:
-        parts = self._parts
-        polled = yield from parts.poller.poll()
-        if polled is not None:
-            self._polled(polled)
-            return
-        parts.reporter.polls_missed = parts.poller.missed
-        if parts.poller.degraded:
-            parts.reporter.degraded(parts.poller.misses)
+        if (yield from self._parts.poller.poll()):
+            self._parts.latch.set_gate()
 
-    def _polled(self, polled: Polled) -> None:
-        cause = _cause(polled.status & PollStatus.FAILSAFE, polled.status & PollStatus.FAILSAFE_BY_SAFE)
-        self._parts.reporter.polled(polled.samples, failsafe=cause, round_trip_s=self._session.round_trip.smoothed_s)
-        self._latched(cause)
-        if polled.status & PollStatus.HOLD_LAPSED:
-            self._parts.reporter.event("a hold ended: its output is at its safe value", level=logging.INFO)
-        if self._up:
-            self._open_gate()
-
-    def _make_safe(self, asked: Ask) -> Procedure[None]:
-        yield Request(Safe())
-        self._parts.lane.safe_came()
-        self._latched(FailsafeCause.SAFE)
-        self._open_gate()
-        asked.done.set_result(None)
-        if not self._up:  # it interrupted the bring-up
-            raise ProcedureFailed("SAFE came first")
-
-    def _clear(self, asked: Ask | None) -> Procedure[None]:
-        yield from ask(Clear())
-        self._latched(None)
-        self._open_gate()
-        if asked is not None:
-            asked.done.set_result(None)
-
-    def _latched(self, cause: FailsafeCause | None) -> None:
-        self._cause = cause
-        if cause is FailsafeCause.SAFE:
-            self._parts.queue.cancel_all()
-        self._parts.reporter.failsafe(cause)
-
-    def _open_gate(self) -> None:
-        schema = self._parts.reporter.status.schema
-        if self._cause is None and schema is not None:
-            self._parts.queue.open(schema)
-        elif self._cause is not None:
-            why = "by SAFE" if self._cause is FailsafeCause.SAFE else "since the host was silent"
-            self._parts.queue.refuse(latched(self._parts.board, why))
-
-
-def _cause(latched: int, by_safe: int) -> FailsafeCause | None:
-    if not latched:
-        return None
-    return FailsafeCause.SAFE if by_safe else FailsafeCause.LINK
+    def _make_safe(self) -> Procedure[None]:
+        yield from self._parts.latch.make_safe()
+        if not self._up:  # the bring-up was interrupted, perhaps in the middle of a command
+            raise BeginAgain("SAFE came first")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.board.procedure import Procedure, ask
+from gateway.board.procedure import Procedure, answer_to
 from gateway.board.schema import build_schema
 from gateway.errors import SchemaError
 from gateway.model import Schema
@@ -72,7 +72,7 @@ def _argument_count(action: bytes, index: int) -> int:
 
 
 def _record(kind: RecordKind, index: int = 0, argument: int = 0) -> Procedure[bytes]:
-    reply = yield from ask(Describe(kind, index, argument))
+    reply = yield from answer_to(Describe(kind, index, argument))
     assert isinstance(reply, DescribeReply)
     if (reply.kind, reply.index, reply.argument) != (kind, index, argument):
         raise SchemaError(f"asked for {kind.name.lower()} {index}/{argument}, the board sent another record")

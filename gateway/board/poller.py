@@ -1,83 +1,99 @@
 """When to poll which group, and what a poll's reply means. Owned by the board thread."""
 
-from dataclasses import dataclass
+import logging
 
+from gateway.board.latch import cause_in_poll
 from gateway.board.procedure import Procedure, Request
+from gateway.board.report import Reporter
 from gateway.board.schema import groups, unpack_group
 from gateway.errors import SchemaError
 from gateway.model import Channel, Clock, Sample, Schema
 from gateway.protocol.events import Answered
-from gateway.protocol.messages import Poll, PollReply
+from gateway.protocol.messages import Poll, PollReply, PollStatus
 
 MISSES_TO_DEGRADE = 3  # polls in a row without an answer
 
 
-@dataclass(frozen=True, slots=True)
-class Polled:
-    """One answered poll: the board's status bits, and its samples by channel name."""
-
-    status: int
-    samples: dict[str, Sample]
-
-
 class Poller:
-    """Polls every group once per interval. A lost poll is not repeated: the next one is the retry."""
+    """Polls every group once per interval and publishes what comes. A lost poll is not repeated: the next is the
+    retry."""
 
-    def __init__(self, interval_s: float, *, clock: Clock) -> None:
+    def __init__(self, interval_s: float, *, reporter: Reporter, clock: Clock) -> None:
         self.due_s = 0.0
-        self.misses = 0
-        self.missed = 0
-        """Unanswered polls: in a row, and in all."""
         self._interval_s = interval_s
+        self._reporter = reporter
         self._clock = clock
         self._groups: tuple[tuple[Channel, ...], ...] = ()
         self._next_group = 0
-        self._round_s = 0.0
+        self._left = 0
+        self._regular_s = 0.0
+        self._misses = 0
+
+    def hurry(self, now_s: float) -> None:
+        """A command ran: what it changed is worth a look as soon as nothing is more urgent."""
+        self.due_s = min(self.due_s, now_s)
 
     @property
-    def degraded(self) -> bool:
-        """True after three misses in a row."""
-        return self.misses >= MISSES_TO_DEGRADE
-
-    def begin(self, schema: Schema, now_s: float) -> None:
-        """A session stands: polls from now on, by this schema."""
-        self._groups = groups(schema) or ((),)
-        self._next_group = 0
-        self.misses = 0
-        self.due_s = self._round_s = now_s
+    def overdue_s(self) -> float:
+        """From then on even commands have to let a poll pass."""
+        return self.due_s + self._interval_s
 
     @property
     def group_count(self) -> int:
         """How many polls make one round."""
         return len(self._groups)
 
-    def poll(self) -> Procedure[Polled | None]:
-        """Polls the group that is due; None for a miss."""
+    def begin(self, schema: Schema, now_s: float) -> None:
+        """Polls by this schema from now on."""
+        self._groups = groups(schema) or ((),)
+        self._next_group = 0
+        self._left = len(self._groups)
+        self._misses = 0
+        self.due_s = self._regular_s = now_s
+
+    def poll(self) -> Procedure[bool]:
+        """Polls the group that is due and publishes its samples; False for a miss."""
         group = self._next_group
         exchange = yield Request(Poll(group), sends=1)
-        self._schedule_next()
+        answered = False
         match exchange:
             case Answered(reply=PollReply() as reply) if reply.group == group:
-                samples = self._samples(exchange, reply)
-                if samples is not None:
-                    self.misses = 0
-                    return Polled(reply.status, samples)
-        self.misses += 1
-        self.missed += 1
-        return None
+                answered = self._publish(exchange, reply)
+        if not answered:
+            self._missed()
+        self._schedule_next(answered=answered)
+        return answered
 
-    def _schedule_next(self) -> None:
-        self._next_group = (self._next_group + 1) % len(self._groups)
+    def _schedule_next(self, *, answered: bool) -> None:
+        """The next group at once; after the last one, or a miss, the next round when it is due."""
         now_s = self._clock.monotonic()
-        if self._next_group == 0:
-            self._round_s = max(self._round_s + self._interval_s, now_s)
-        self.due_s = self._round_s
+        if answered:
+            self._next_group = (self._next_group + 1) % len(self._groups)
+            self._left -= 1
+            if self._left:
+                self.due_s = now_s
+                return
+        if now_s >= self._regular_s:  # else this was a round out of turn
+            self._regular_s = max(self._regular_s + self._interval_s, now_s)
+        self._left = len(self._groups)
+        self.due_s = self._regular_s
 
-    def _samples(self, exchange: Answered, reply: PollReply) -> dict[str, Sample] | None:
+    def _publish(self, exchange: Answered, reply: PollReply) -> bool:
         try:
             values = unpack_group(self._groups[reply.group], reply.values)
         except SchemaError:
-            return None
+            return False
         # Stamped with the moment the poll was sent: the board sampled later, so no age made from it flatters.
         time_s = self._clock.time() - (self._clock.monotonic() - exchange.sent_s)
-        return {name: Sample(value, exchange.sent_s, time_s) for name, value in values.items()}
+        samples = {name: Sample(value, exchange.sent_s, time_s) for name, value in values.items()}
+        self._misses = 0
+        self._reporter.polled(samples, failsafe=cause_in_poll(reply.status), round_trip_s=exchange.round_trip_s)
+        if reply.status & PollStatus.HOLD_LAPSED:
+            self._reporter.event("a hold ended: its output is at its safe value", level=logging.INFO)
+        return True
+
+    def _missed(self) -> None:
+        self._misses += 1
+        self._reporter.polls_missed += 1
+        if self._misses >= MISSES_TO_DEGRADE:
+            self._reporter.degraded(self._misses)

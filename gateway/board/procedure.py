@@ -33,7 +33,11 @@ class ProcedureFailed(GatewayError):
     """An exchange that a procedure can't do without was refused or timed out; the session has to begin anew."""
 
 
-def ask(message: Message) -> Procedure[Message]:
+class BeginAgain(GatewayError):
+    """Nothing failed, but what HELLO told is no longer the whole truth; the session has to begin anew."""
+
+
+def answer_to(message: Message) -> Procedure[Message]:
     """One exchange that must succeed: gives the reply or raises ProcedureFailed."""
     exchange = yield Request(message)
     if isinstance(exchange, Answered):
@@ -42,7 +46,7 @@ def ask(message: Message) -> Procedure[Message]:
     raise ProcedureFailed(f"{type(message).__name__}: {why}")
 
 
-def done(future: Future[T]) -> Procedure[T]:
+def result_of(future: Future[T]) -> Procedure[T]:
     """Waits for a future without holding up the board thread; raises what it raises."""
     yield future
     return future.result()

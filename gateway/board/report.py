@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from gateway.model import BoardState, BoardStatus, Clock, FailsafeCause, LogEntry, Reason, Sample
+from gateway.model import BoardState, BoardStatus, Clock, FailsafeCause, LogEntry, Reason, Sample, Value
 from gateway.protocol.messages import HelloReply
 from gateway.protocol.session import LinkCounters
 from gateway.text import printable
@@ -68,6 +68,12 @@ class Reporter:
         if former.state is BoardState.DEGRADED:
             self.event("polls are answered again", level=logging.INFO)
         self._note_failsafe(former.failsafe)
+
+    def wrote(self, channel: str, value: Value, *, sent_s: float) -> None:
+        """The board has just applied this value: who reads the output after the command is done must see it. The
+        board keeps what it applied as the output's reading, so the next poll says the same, or what came since."""
+        time_s = self._clock.time() - (self._clock.monotonic() - sent_s)
+        self._sink.publish_samples(self.status.board, {channel: Sample(value, sent_s, time_s)}, status=self.status)
 
     def failsafe(self, cause: FailsafeCause | None) -> None:
         """The board's latch is this now."""

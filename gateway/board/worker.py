@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.board.backoff import Backoff
+from gateway.board.bring_up import BringUp
 from gateway.board.commands import CommandQueue, Journal
 from gateway.board.conversation import Conversation, Link, Parts
 from gateway.board.describe import SchemaRecords
 from gateway.board.lane import CommandLane
+from gateway.board.latch import Latch
 from gateway.board.poller import Poller
 from gateway.board.report import Reporter, Sink
 from gateway.errors import BoardOffline, LinkError
@@ -28,6 +30,8 @@ from gateway.protocol.session import Session, Terms, following_session
 
 REOPEN_S = 0.1  # after a session was lost: the board is most likely still there
 PORT_MISSING_S = 0.5  # looking for a port that is not there costs next to nothing
+SKETCH_FAILSAFE_S = 2.0  # a sketch's own limit of silence, unless it sets another; the shorter of the two counts
+SIGNS_OF_LIFE = 4  # within the limit, so that one lost PING trips nothing
 
 logger = logging.getLogger(__name__)
 
@@ -97,16 +101,27 @@ class BoardWorker:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self.run, name=f"board-{settings.name}", daemon=True)
         reporter = Reporter(initial_status(settings), sink=sink, clock=clock)
+        lane = CommandLane(settings.name, queue=queue, journal=journal, reporter=reporter, clock=clock)
+        latch = Latch(queue, lane, reporter=reporter, keeps_silence=settings.failsafe_latch)
+        poller = Poller(settings.poll_interval_s, reporter=reporter, clock=clock)
+        self._journal = journal
         self._parts = Parts(
-            board=settings.name,
             queue=queue,
-            lane=CommandLane(settings.name, queue=queue, journal=journal, clock=clock, wake=wake.set),
-            poller=Poller(settings.poll_interval_s, clock=clock),
+            lane=lane,
+            latch=latch,
+            poller=poller,
             reporter=reporter,
-            journal=journal,
-            schemas=schemas,
+            bring_up=BringUp(
+                reporter=reporter,
+                lane=lane,
+                latch=latch,
+                poller=poller,
+                journal=journal,
+                schemas=schemas,
+                clock=clock,
+            ),
             link_timeout_s=settings.link_timeout_s,
-            failsafe_latch=settings.failsafe_latch,
+            keep_alive_s=min(settings.failsafe_after_s, SKETCH_FAILSAFE_S) / SIGNS_OF_LIFE,
         )
 
     def start(self) -> None:
@@ -119,8 +134,9 @@ class BoardWorker:
         self._wake.set()
 
     def join(self, timeout_s: float) -> bool:
-        """Waits for the thread to end; False where it has not by then."""
-        self._thread.join(timeout_s)
+        """Waits for the thread to end, if it was started; False where it has not by then."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     # ---- the board thread ----
@@ -129,13 +145,19 @@ class BoardWorker:
         """The thread's whole life, until `stop`."""
         while not self._stopping.is_set():
             try:
-                pause_s = self._one_link()
+                self._rest(self._one_link())
             except Exception:  # a fault of ours must not leave the board without its thread
                 logger.exception("%s: unexpected error; starting again", self._settings.name)
-                self._offline(LinkError(Reason.NO_ANSWER, "an unexpected error, see the gateway's log; trying again"))
-                pause_s = self._backoff.next_s()
-            self._rest(pause_s)
+                self._recover()
         self._parts.queue.refuse(BoardOffline("the gateway is stopping"))
+        self._parts.queue.orders.went_offline("the gateway is stopping")
+
+    def _recover(self) -> None:
+        try:
+            self._offline(LinkError(Reason.NO_ANSWER, "an unexpected error, see the gateway's log; trying again"))
+        except Exception:
+            logger.exception("%s: unexpected error while telling of one", self._settings.name)
+        self._rest(self._backoff.next_s())
 
     def _one_link(self) -> float:
         """One attempt, from opening the port to losing it; gives the seconds to rest before the next."""
@@ -144,10 +166,11 @@ class BoardWorker:
         except LinkError as error:
             self._offline(error)
             return self._pause_after(error.reason, established=False)
+        session = self._new_session(link.traits)
         try:
-            conversation = Conversation(link, self._new_session(link.traits), self._parts)
-            return self._converse(link, conversation)
+            return self._converse(link, Conversation(link, session, self._parts))
         finally:
+            self._session_id = session.session_id
             link.close()
 
     def _converse(self, link: Link, conversation: Conversation) -> float:
@@ -166,17 +189,26 @@ class BoardWorker:
         plan = connect_plan(
             baud=self._settings.baud, answers_at_once=traits.answers_at_once, fixed_baud=traits.fixed_baud
         )
-        terms = Terms(
+        return Session(
+            plan,
+            session_id=self._session_id,
+            terms=self._terms,
+            counters=self._parts.reporter.link,
+            patience_s=self._settings.link_timeout_s,
+            now_s=self._clock.monotonic(),
+        )
+
+    def _terms(self) -> Terms:
+        return Terms(
             failsafe_ms=round(self._settings.failsafe_after_s * 1000),
-            epoch=self._parts.journal.epoch(self._settings.name),
+            epoch=self._journal.epoch(self._settings.name),
             unix_time=int(self._clock.time()),
         )
-        now_s = self._clock.monotonic()
-        return Session(plan, session_id=self._session_id, terms=terms, counters=self._parts.reporter.link, now_s=now_s)
 
     def _offline(self, error: LinkError) -> None:
-        name = self._settings.name
-        self._parts.queue.refuse(BoardOffline(f"board {name} is offline, {error.reason}: {error}"))
+        why = f"board {self._settings.name} is offline, {error.reason}: {error}"
+        self._parts.queue.refuse(BoardOffline(why))
+        self._parts.queue.orders.went_offline(why)
         self._parts.reporter.went_offline(error.reason, str(error))
 
     def _pause_after(self, reason: Reason, *, established: bool) -> float:

@@ -4,6 +4,7 @@ The steps are data (`connect_plan`); `Connecting` walks them. Pure; owned by its
 """
 
 import enum
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class StepKind(enum.Enum):
 
     LISTEN = "say nothing until the sketch says BOOT: a bootloader must not hear a byte"
     LEAVE = "tell an stk500v2 bootloader to start the sketch"
-    GREET = "HELLO, the same bytes each time"
+    HELLO = "HELLO, the same bytes each time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +48,42 @@ class Step:
 def connect_plan(*, baud: int | None, answers_at_once: bool, fixed_baud: bool) -> tuple[Step, ...]:
     """The steps from an open port to a session, in order; `baud` None asks for the usual rates in turn.
 
-    A board that opening did not reset is greeted at once. Any other is left in silence until its BOOT, since a byte
+    A board that opening did not reset gets HELLO at once. Any other is left in silence until its BOOT, since a byte
     in a bootloader's window delays the sketch; then a UART board may be stuck in a bootloader and is told to leave.
     The last steps, at the rates not configured, are there to tell a wrong rate from silence.
     """
     rate = baud or DEFAULT_BAUD
-    plan = [Step(StepKind.GREET, HELLO_INTERVAL_S, baud=rate)] if answers_at_once else []
+    plan = [Step(StepKind.HELLO, HELLO_INTERVAL_S, baud=rate)] if answers_at_once else []
     plan.append(Step(StepKind.LISTEN, BOOT_SILENCE_S, baud=rate))
     if not fixed_baud:
         plan.append(Step(StepKind.LEAVE, LEAVE_S, baud=LEAVE_BAUD))
     if baud is None and not fixed_baud:
-        plan += [Step(StepKind.GREET, SEARCH_INTERVAL_S, baud=each) for each in SEARCH_BAUDS] * SEARCH_ROUNDS
+        plan += [Step(StepKind.HELLO, SEARCH_INTERVAL_S, baud=each) for each in SEARCH_BAUDS] * SEARCH_ROUNDS
     else:
-        plan.append(Step(StepKind.GREET, HELLO_INTERVAL_S, tries=HELLO_TRIES, baud=rate))
+        plan.append(Step(StepKind.HELLO, HELLO_INTERVAL_S, tries=HELLO_TRIES, baud=rate))
     if baud is not None and not fixed_baud:
         others = (each for each in SEARCH_BAUDS if each != baud)
-        plan += [Step(StepKind.GREET, SEARCH_INTERVAL_S, baud=each, probe=True) for each in others]
+        plan += [Step(StepKind.HELLO, SEARCH_INTERVAL_S, baud=each, probe=True) for each in others]
     return tuple(plan)
 
 
-REGREET_PLAN = (Step(StepKind.GREET, HELLO_INTERVAL_S, tries=HELLO_TRIES),)
-"""After a reset or a lost session: the sketch is known and the rate is right."""
+def renewal_plan(patience_s: float) -> tuple[Step, ...]:
+    """After a reset or a lost session: the sketch is known and the rate is right, but its setup() may block."""
+    return (Step(StepKind.HELLO, HELLO_INTERVAL_S, tries=max(HELLO_TRIES, math.ceil(patience_s / HELLO_INTERVAL_S))),)
 
 
 class Connecting:
-    """One walk through the plan. `received`, `sound` and `lines` gather what was seen, for the diagnosis."""
+    """One walk through the plan. `received`, `sound` and `lines` gather what was seen, for the diagnosis; on a link
+    where a session stood before (`known`), silence is all that can be wrong."""
 
-    def __init__(self, plan: tuple[Step, ...], *, hello: bytes, baud: int, now_s: float) -> None:
+    def __init__(self, plan: tuple[Step, ...], *, hello: bytes, baud: int, known: bool, now_s: float) -> None:
         self.due_s = now_s
         self.baud = baud
         self.received = 0
         self.sound = 0
         self.lines: list[str] = []
         self._hello = hello
+        self._known = known
         self._steps = deque(plan)
         self._step = self._steps.popleft()
         self._tries = 0
@@ -99,13 +103,13 @@ class Connecting:
             yield SetBaud(self.baud)
         if self._step.kind is StepKind.LEAVE:
             yield Write(LEAVE_BOOTLOADER)
-        elif self._step.kind is StepKind.GREET:
+        elif self._step.kind is StepKind.HELLO:
             yield Write(self._hello)
 
     def sketch_heard(self, now_s: float) -> None:
-        """A sound frame while silent: the sketch runs, so nothing is gained by further silence."""
+        """BOOT came: the sketch runs, so nothing is gained by further silence."""
         if self._step.kind is StepKind.LISTEN:
-            while self._steps[0].kind is not StepKind.GREET:
+            while self._steps[0].kind is not StepKind.HELLO:
                 self._steps.popleft()
             self._tries = self._step.tries
             self.due_s = now_s
@@ -121,6 +125,9 @@ class Connecting:
         return Unanswered(Reason.WRONG_BAUD, detail)
 
     def _diagnosis(self) -> Unanswered:
+        if self._known:
+            detail = "the board was reset, or its session was lost, and it has not answered since; trying again"
+            return Unanswered(Reason.NO_ANSWER, detail)
         if self.lines:
             detail = (
                 f"the board prints text but does not answer, {self.lines[0][:SHOWN_TEXT]!r} for instance: "

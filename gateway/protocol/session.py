@@ -7,11 +7,11 @@ owner of the link calls `receive` with what it read, `advance` when time has pas
 
 import enum
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gateway.protocol import messages
-from gateway.protocol.connect import Connecting, Step, StepKind, wrong_version
+from gateway.protocol.connect import Connecting, Step, renewal_plan, wrong_version
 from gateway.protocol.events import (
     Answered,
     BoardReset,
@@ -33,8 +33,6 @@ SAFE_INTERVAL_S = 0.1
 SENDS = 6  # of a request that may be repeated: once and five retransmissions
 TEXT_QUIET_S = 0.05  # after so long without a byte, text that nothing ended is a line
 BITS_PER_BYTE = 10  # 8N1
-REGREET_PLAN = (Step(StepKind.GREET, 0.5, tries=8),)
-"""After a reset or a lost session: the sketch is known and the rate is right."""
 
 
 def following_session(session_id: int) -> int:
@@ -94,19 +92,29 @@ class Session:
     """The host's end of the protocol on one open link. Raises nothing for any bytes; misuse raises ValueError."""
 
     def __init__(
-        self, plan: tuple[Step, ...], *, session_id: int, terms: Terms, counters: LinkCounters, now_s: float
+        self,
+        plan: tuple[Step, ...],
+        *,
+        session_id: int,
+        terms: Callable[[], Terms],
+        counters: LinkCounters,
+        patience_s: float,
+        now_s: float,
     ) -> None:
+        """`terms` is asked anew for each HELLO; `patience_s` is how long a known board may take to come back."""
         self.session_id = session_id
-        self.last_heard_s = now_s
+        self.unanswered_since_s: float | None = None
+        """When the first request was sent that nothing has been heard since; None while the board owes no answer."""
         self.round_trip = RoundTrip()
         self._terms = terms
+        self._patience_s = patience_s
         self._counters = counters
         self._deframer = Deframer()
         self._events: deque[Event] = deque()
         self._outstanding: Outstanding | None = None
         self._seq = 0
         self._last_byte_s = now_s
-        self._begin(plan, now_s, baud=0)
+        self._begin(plan, now_s, baud=0, known=False)
 
     # ---- what the owner of the link calls ----
 
@@ -176,23 +184,25 @@ class Session:
         wire = encode(request.TYPE, self._seq, sid, payload=request.to_bytes())
         due_s = now_s + self._timeout_s(request, wire)
         self._outstanding = Outstanding(request, wire, self._seq, sid, now_s, due_s, not_after_s, sends - 1)
+        if self.unanswered_since_s is None:
+            self.unanswered_since_s = now_s
         self._emit(Write(wire))
 
-    def regreet(self, now_s: float) -> None:
+    def renew(self, now_s: float) -> None:
         """Begins a new session on the open link; ends in Opened or Unanswered."""
         self.session_id = following_session(self.session_id)
         self._outstanding = None
-        self._begin(REGREET_PLAN, now_s, baud=self._connecting.baud)
+        self._begin(renewal_plan(self._patience_s), now_s, baud=self._connecting.baud, known=True)
 
     # ---- inside ----
 
-    def _begin(self, plan: tuple[Step, ...], now_s: float, *, baud: int) -> None:
-        terms = self._terms
+    def _begin(self, plan: tuple[Step, ...], now_s: float, *, baud: int, known: bool) -> None:
+        terms = self._terms()
         hello = Hello(
             messages.VERSION, messages.VERSION, terms.failsafe_ms, self.session_id, terms.epoch, terms.unix_time
         )
         wire = encode(Hello.TYPE, 0, self.session_id % 0x100, payload=hello.to_bytes())
-        self._connecting = Connecting(plan, hello=wire, baud=baud, now_s=now_s)
+        self._connecting = Connecting(plan, hello=wire, baud=baud, known=known, now_s=now_s)
         self._phase = Phase.CONNECTING
 
     def _emit(self, event: Event) -> None:
@@ -244,10 +254,10 @@ class Session:
         if isinstance(message, Boot):
             return self._take_boot(now_s)
         if self._phase is Phase.CONNECTING:
-            return self._take_greeting(frame, message, now_s)
+            return self._take_hello(frame, message)
         if not self.is_open or frame.sid != self.session_id % 0x100:
             return False
-        self.last_heard_s = now_s  # a late reply is a sign of life too
+        self.unanswered_since_s = None  # a late reply is a sign of life too
         if frame.type in messages.EVENTS:
             self._emit(EventReceived(message))
             return True
@@ -256,12 +266,12 @@ class Session:
     def _take_boot(self, now_s: float) -> bool:
         if self.is_open:
             self._emit(BoardReset())
-            self.regreet(now_s)
+            self.renew(now_s)
         elif self._phase is Phase.CONNECTING:
             self._connecting.sketch_heard(now_s)
         return True
 
-    def _take_greeting(self, frame: Frame, reply: Message, now_s: float) -> bool:
+    def _take_hello(self, frame: Frame, reply: Message) -> bool:
         if (frame.seq, frame.sid) != (0, self.session_id % 0x100):
             return False
         if isinstance(reply, HelloReply) and reply.session == self.session_id:
@@ -272,7 +282,7 @@ class Session:
             return False
         self._phase = Phase.OPEN
         self._seq = 0
-        self.last_heard_s = now_s
+        self.unanswered_since_s = None
         self._counters.sessions += isinstance(outcome, Opened)
         self._emit(outcome)
         return True
@@ -296,7 +306,7 @@ class Session:
             return True  # the same bytes go out again when they fall due
         if error.code == ErrorCode.NO_SESSION:
             self._emit(SessionLost())
-            self.regreet(now_s)
+            self.renew(now_s)
             return True
         self._outstanding = None
         self._emit(Refused(waiting.request, error))

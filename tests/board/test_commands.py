@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from gateway.board.commands import AskKind, CommandIds, CommandQueue, CommandRequest
+from gateway.board.commands import CommandIds, CommandQueue, CommandRequest
 from gateway.errors import (
     BoardOffline,
     InvalidCommand,
@@ -62,10 +62,6 @@ def test_nothing_is_taken_before_the_board_was_ever_there() -> None:
     desk = Desk()
     with pytest.raises(BoardOffline, match="not connected yet"):
         desk.queue.submit(LED)
-    with pytest.raises(BoardOffline):
-        desk.queue.safe(timeout_s=1)
-    with pytest.raises(BoardOffline):
-        desk.queue.clear(timeout_s=1)
 
 
 def test_a_command_is_recorded_queued_and_wakes_the_board_thread(desk: Desk) -> None:
@@ -217,28 +213,31 @@ def test_safe_closes_the_gate_cancels_the_queue_and_waits_for_the_board(desk: De
         assert ended.error is not None
         assert ended.error.code == "safe"
         desk.queue.open(schema)  # a poll's reply that was on its way
-        with pytest.raises(WrongState, match="latched by SAFE"):
+        with pytest.raises(WrongState, match="SAFE was asked for"):
             desk.queue.submit(LED)
-        ask = desk.queue.take_ask(AskKind.SAFE)
-        assert ask is not None
-        ask.done.set_result(None)
+        desk.queue.orders.safe_ended()
         answer.result(30)
 
 
-def test_an_ask_that_is_not_confirmed_in_time_says_so(desk: Desk) -> None:
-    with pytest.raises(BoardOffline, match=r"did not confirm clear within 0\.01 s"):
+def test_an_order_that_is_not_confirmed_in_time_says_so(desk: Desk) -> None:
+    with pytest.raises(BoardOffline, match=r"did not confirm within 0\.01 s"):
         desk.queue.clear(timeout_s=0.01)
-    assert desk.queue.take_ask(AskKind.SAFE) is None
-    assert desk.queue.take_ask(AskKind.CLEAR) is not None
+    assert desk.queue.orders.clear_due
 
 
-def test_losing_the_board_ends_every_ask_at_once(desk: Desk) -> None:
-    asked = [desk.queue.ask(AskKind.CLEAR), desk.queue.ask(AskKind.SAFE)]
-    desk.queue.refuse(WrongState("latched"))
-    assert not any(ask.done() for ask in asked)
+def test_safe_of_an_offline_board_cancels_what_is_queued_and_stands(desk: Desk, schema: Schema) -> None:
+    command = desk.queue.submit(LED)
     desk.queue.refuse(BoardOffline("unplugged"))
-    for ask in asked:
-        assert isinstance(ask.exception(1), BoardOffline)
+    desk.queue.orders.went_offline("unplugged")
+    with pytest.raises(BoardOffline, match=r"unplugged.*as soon as it is back"):
+        desk.queue.safe(timeout_s=30)
+    ended = desk.journal.get(command.id)
+    assert ended is not None
+    assert ended.state is CommandState.CANCELLED
+    assert desk.queue.orders.safe_due
+    desk.queue.open(schema)
+    with pytest.raises(BoardOffline):
+        desk.queue.submit(LED)
 
 
 def test_a_command_overtaken_by_safe_while_its_row_was_kept_is_cancelled(schema: Schema) -> None:
@@ -248,7 +247,8 @@ def test_a_command_overtaken_by_safe_while_its_row_was_kept_is_cancelled(schema:
 
     def record_while_safe_comes(command: Command) -> Future[None]:
         if command.state is CommandState.QUEUED:
-            desk.queue.ask(AskKind.SAFE)
+            with pytest.raises(BoardOffline):
+                desk.queue.safe(timeout_s=0)
         return record(command)
 
     desk.journal.record = record_while_safe_comes  # type: ignore[method-assign]

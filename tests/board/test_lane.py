@@ -180,3 +180,42 @@ def test_what_the_board_answers_decides(answer: object, state: CommandState, cod
     world.run(5)
     command = world.now_is(commands[0])
     assert (command.state, command.error and command.error.code) == (state, code)
+
+
+def test_a_failsafe_while_a_row_is_being_committed_ends_with_the_row() -> None:
+    world = World(link_timeout_s=60.0)
+    journal = SlowJournal(world)
+    commands: list[Command] = []
+    world.at(2, lambda: commands.append(beep(world)))
+    world.at(2.5, lambda: setattr(world.line, "dead", True))
+    world.at(6, lambda: setattr(world.line, "dead", False))
+    world.at(8, journal.commit)
+    world.run(12)
+    command = world.now_is(commands[0])
+    assert (command.state, command.error and command.error.code) == (CommandState.FAILED, "failsafe")
+    assert world.status.failsafe is None
+    assert world.pins.beeps == []
+
+
+def test_a_row_still_being_committed_when_safe_comes_is_never_sent() -> None:
+    world = World()
+    journal = SlowJournal(world)
+    commands: list[Command] = []
+    world.at(2, lambda: commands.append(beep(world)))
+    world.at(3, world.queue.orders.safe)
+    world.at(5, journal.commit)
+    world.run(7)
+    assert world.now_is(commands[0]).state is CommandState.CANCELLED
+    assert world.pins.beeps == []
+
+
+def test_a_bring_up_that_waits_for_the_journal_keeps_the_board_alive() -> None:
+    world = World()
+    journal = SlowJournal(world)
+    world.at(2, lambda: beep(world))
+    world.at(3, world.board.reset)
+    world.at(30, journal.commit)
+    world.run(33)
+    assert world.opened_at == [1000.0]
+    assert world.pins.safe_calls == 0
+    assert world.status.state.value == "online"

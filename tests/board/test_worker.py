@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.board.commands import AskKind
 from gateway.errors import BoardOffline, GatewayError, WrongState
+from gateway.link.virtual_board import VirtualBoard
 from gateway.model import BoardState, CommandState, FailsafeCause, Reason
-from gateway.protocol.framing import Deframer, Frame, encode
+from gateway.protocol.framing import Deframer, Frame, decode, encode
 from gateway.protocol.messages import (
     EVENTS,
     REPLIES,
@@ -353,7 +353,7 @@ def test_a_board_configured_to_stay_latched_waits_for_clear() -> None:
     world.at(8, lambda: setattr(world.line, "dead", False))
     refused = []
     world.at(12, lambda: refused.append(refusal_of(lambda: world.submit(channel="led", value=True))))
-    world.at(13, lambda: world.queue.ask(AskKind.CLEAR))
+    world.at(13, world.queue.orders.clear)
     world.at(14, lambda: world.submit(channel="led", value=True))
     world.run(16)
     assert isinstance(refused[0], WrongState)
@@ -372,14 +372,14 @@ def test_safe_overtakes_the_queue_cancels_it_and_stays_until_cleared() -> None:
         commands.append(world.submit(channel="led", value=True))
         commands.append(world.submit(action="beep", arguments={"times": 1}))
         commands.append(world.submit(action="beep", arguments={"times": 2}))
-        world.at(4.1, lambda: asked.append(world.queue.ask(AskKind.SAFE)))
+        world.at(4.1, lambda: asked.append(world.queue.orders.safe()))
 
     world.at(4, ask)
     world.at(6, lambda: seen.append((world.pins.led, world.status.failsafe)))
     world.at(6, lambda: refused.append(refusal_of(lambda: world.submit(channel="led", value=True))))
     world.at(7, world.board.reset)
     world.at(9, lambda: seen.append((world.pins.led, world.status.failsafe)))
-    world.at(9, lambda: cleared.append(world.queue.ask(AskKind.CLEAR)))
+    world.at(9, lambda: cleared.append(world.queue.orders.clear()))
     world.at(11, lambda: commands.append(world.submit(channel="led", value=True)))
     seen: list[object] = []
     refused: list[GatewayError] = []
@@ -401,7 +401,7 @@ def test_safe_overtakes_the_queue_cancels_it_and_stays_until_cleared() -> None:
 
 def test_safe_is_set_again_on_a_board_that_forgot_it() -> None:
     world = World()
-    world.at(2, lambda: world.queue.ask(AskKind.SAFE))
+    world.at(2, world.queue.orders.safe)
     world.at(3, world.board.power_cycle)
     world.at(5, lambda: refused.append(refusal_of(lambda: world.submit(channel="led", value=True))))
     refused: list[GatewayError] = []
@@ -422,7 +422,7 @@ def test_a_sent_command_that_never_reached_the_board_is_cancelled_by_safe() -> N
 
     def safe() -> None:
         world.line.dead = False
-        world.queue.ask(AskKind.SAFE)
+        world.queue.orders.safe()
 
     world.at(3, lose_then_ask)
     world.at(3.01, safe)
@@ -436,8 +436,7 @@ def test_safe_during_the_bring_up_comes_first() -> None:
     world = World(Line(delay_s=0.02))
     asked = []
     world.at(2, world.board.reset)
-    world.at(2.06, lambda: world.queue.open(world.status.schema))
-    world.at(2.06, lambda: asked.append(world.queue.ask(AskKind.SAFE)))
+    world.at(2.06, lambda: asked.append(world.queue.orders.safe()))
     world.run(5)
     assert asked[0].done()
     assert world.status.failsafe is FailsafeCause.SAFE
@@ -565,9 +564,12 @@ def test_a_board_that_describes_itself_badly_is_refused_and_named(
 def test_a_poll_of_another_shape_is_no_reading(lie: Callable[[PollReply], Message]) -> None:
     world = World()
     Liar(world, lambda message: lie(message) if isinstance(message, PollReply) else message)
-    world.run(3)
+    world.run(30)
     assert world.sink.samples == []
-    assert world.status.state is BoardState.DEGRADED
+    assert (world.status.state, world.status.reason) == (BoardState.OFFLINE, Reason.NO_ANSWER)
+    assert "readings" in (world.status.detail or "")
+    assert BoardState.ONLINE not in world.sink.states()
+    assert len(world.opened_at) < 10, "with growing pauses"
 
 
 def test_a_bring_up_that_gets_no_answer_begins_again() -> None:
@@ -609,3 +611,158 @@ def test_a_cached_schema_that_does_not_fit_the_board_is_asked_for_again() -> Non
     assert world.status.state is BoardState.ONLINE
     records = 1 + 4 + 1 + 1  # board, channels, action, argument
     assert sum(asked) == records + 1, "the second time only the board's own record"
+
+
+# ---- at the edges ----
+
+
+@pytest.mark.parametrize("interval_s", [0.005, 0.5, 2.5, 20.0])
+def test_no_poll_interval_trips_the_boards_failsafe(interval_s: float) -> None:
+    world = World(
+        poll_interval_s=interval_s, failsafe_after_s=max(2.0, 3 * interval_s), link_timeout_s=max(2.0, 3 * interval_s)
+    )
+    commands = []
+    for number in range(5):
+        world.at(3 + number * 7, lambda: commands.append(world.submit(channel="led", value=True)))
+    world.run(40)
+    assert world.pins.safe_calls == 0
+    assert world.pins.led == 1
+    assert {world.now_is(command).state for command in commands} == {CommandState.DONE}
+    assert world.sink.states() == [BoardState.CONNECTING, BoardState.ONLINE]
+
+
+def test_what_was_written_is_read_back_before_the_command_is_done() -> None:
+    world = World(poll_interval_s=20.0, failsafe_after_s=60.0, link_timeout_s=60.0)
+    world.at(3, lambda: world.submit(channel="led", value=True))
+    world.run(5)
+    assert [samples["led"].value for samples in world.sink.samples if "led" in samples][:2] == [False, True]
+    assert len(world.sink.samples) == 3, "the write itself, and a poll out of turn for what it changed"
+
+
+def test_commands_without_end_leave_room_for_polls() -> None:
+    world = World(Line(delay_s=0.02), limit=1000)
+
+    def keep_busy() -> None:
+        for _ in range(3):
+            world.submit(action="beep", arguments={"times": 1})
+        if world.clock.now < 1028:
+            world.at(world.clock.now - 1000 + 0.05, keep_busy)
+
+    world.at(2, keep_busy)
+    world.run(30)
+    ages = [
+        later["uptime_ms"].monotonic_s - sooner["uptime_ms"].monotonic_s
+        for sooner, later in itertools.pairwise(world.sink.samples)
+    ]
+    assert max(ages) < 0.35
+
+
+def test_a_command_for_another_sketch_is_not_run() -> None:
+    world = World()
+    commands = []
+
+    def swap() -> None:
+        world.line.failing = world.line.missing = Reason.PORT_MISSING
+        commands.append(world.submit(channel="led", value=True, expires_in_ms=60_000))
+        table = world.pins.table()
+        other = replace(table, actions=())
+        world.board = VirtualBoard(clock=world.clock, table=other)
+
+    def back() -> None:
+        world.line.failing = world.line.missing = None
+
+    world.at(3, swap)
+    world.at(6, back)
+    world.run(10)
+    command = world.now_is(commands[0])
+    assert (command.state, command.error and command.error.code) == (CommandState.FAILED, "not_executed")
+    assert world.pins.led == 0
+
+
+def test_a_host_that_slept_does_not_blame_the_board() -> None:
+    world = World()
+
+    def sleep() -> None:
+        world.clock.now += 3600
+
+    world.at(5, sleep)
+    world.run(3610)
+    assert world.opened_at == [1000.0]
+    assert "offline" not in world.sink.states()
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_a_reset_at_any_moment_of_a_bring_up_is_survived(step: int, caplog: pytest.LogCaptureFixture) -> None:
+    world = World(Line(delay_s=0.01))
+    world.at(2, world.board.reset)
+    world.at(2 + step * 0.02, world.board.reset)
+    world.run(6)
+    assert world.status.state is BoardState.ONLINE
+    assert world.opened_at == [1000.0]
+    assert "unexpected" not in caplog.text
+
+
+@pytest.mark.parametrize("blocked_s", [1.5, 5.0, 9.0])
+def test_a_sketch_that_blocks_is_waited_for_as_long_as_the_link_timeout_says(blocked_s: float) -> None:
+    world = World(link_timeout_s=20.0, failsafe_after_s=60.0)
+    commands = []
+    for number in range(3):
+        world.at(3 + number * 12, world.board.freeze)
+        world.at(3 + number * 12 + blocked_s, world.board.thaw)
+        world.at(
+            3.5 + number * 12,
+            lambda: commands.append(world.submit(action="beep", arguments={"times": 1}, expires_in_ms=60_000)),
+        )
+    world.run(45)
+    assert world.opened_at == [1000.0]
+    assert [world.now_is(command).state for command in commands] == [CommandState.DONE] * 3
+    assert world.pins.beeps == [1, 1, 1]
+
+
+def test_session_ids_go_on_from_link_to_link() -> None:
+    world = World()
+    world.at(2, world.board.reset)
+    world.at(4, lambda: world.line.__init__(failing=Reason.PORT_MISSING, missing=Reason.PORT_MISSING))
+    world.at(5, world.line.__init__)
+    seen = []
+    receive = VirtualBoard.receive
+
+    def listen(data: bytes) -> None:
+        frame = decode(data.strip(b"\0"))
+        if frame is not None and frame.type == Hello.TYPE:
+            seen.append(frame.sid)
+        receive(world.board, data)
+
+    world.board.receive = listen  # type: ignore[method-assign]
+    world.run(8)
+    assert len(seen) == 3
+    assert seen == [seen[0], seen[0] % 255 + 1, (seen[0] % 255 + 1) % 255 + 1]
+
+
+def test_a_restored_journal_survives_the_next_reset_too() -> None:
+    world = World()
+    commands = []
+    for number in range(3):
+        world.at(1 + number / 10, lambda: world.submit(action="beep", arguments={"times": 1}))
+    world.at(3, lambda: world.journal._of("uno").__setattr__("last_wire_id", 1))
+    world.at(3.1, world.board.reset)
+    world.at(5, world.board.reset)
+    world.at(7, lambda: commands.append(world.submit(action="beep", arguments={"times": 9})))
+    world.run(10)
+    assert world.now_is(commands[0]).state is CommandState.DONE
+    assert world.status.counters["sessions"] == 3
+
+
+def test_a_sink_that_always_fails_ends_neither_thread_nor_commands(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    world.sink.publish_status = world.sink.publish_samples = world.sink.append_log = fail  # type: ignore[method-assign, assignment]
+    world.run(30)
+    assert "while telling of one" in caplog.text
+
+
+def test_a_worker_that_never_began_is_joined() -> None:
+    assert World().worker.join(0.0)

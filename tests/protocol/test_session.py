@@ -1,5 +1,7 @@
 """The session against a board that is spelled out frame by frame, with a clock that is a number."""
 
+import itertools
+
 import pytest
 
 from gateway.model import Reason
@@ -22,7 +24,7 @@ from gateway.protocol.events import (
 from gateway.protocol.framing import Frame, decode, encode
 from gateway.protocol.session import LinkCounters, Session, Terms, following_session
 
-GREET_ONLY = (Step(StepKind.GREET, 0.5, tries=8, baud=250_000),)
+HELLO_ONLY = (Step(StepKind.HELLO, 0.5, tries=8, baud=250_000),)
 
 
 def hello_reply(session: int, *, version: int = 1) -> m.HelloReply:
@@ -32,11 +34,17 @@ def hello_reply(session: int, *, version: int = 1) -> m.HelloReply:
 class Bench:
     """A session, its clock, and what it asked for."""
 
-    def __init__(self, plan: tuple[Step, ...] = GREET_ONLY, *, session_id: int = 0x11223344) -> None:
+    def __init__(self, plan: tuple[Step, ...] = HELLO_ONLY, *, session_id: int = 0x11223344) -> None:
         self.now = 100.0
         self.counters = LinkCounters()
+        self.epochs = itertools.count(7)
         self.session = Session(
-            plan, session_id=session_id, terms=Terms(2000, 7, 1), counters=self.counters, now_s=self.now
+            plan,
+            session_id=session_id,
+            terms=lambda: Terms(2000, next(self.epochs), 1),
+            counters=self.counters,
+            patience_s=6.0,
+            now_s=self.now,
         )
 
     def events(self) -> list[Event]:
@@ -151,7 +159,7 @@ def test_automatic_baud_tries_each_rate_twice_and_never_1200() -> None:
 def test_a_port_without_a_rate_gets_neither_search_nor_leave_sequence(answers_at_once: bool) -> None:
     for baud in (None, 115_200):
         plan = connect_plan(baud=baud, answers_at_once=answers_at_once, fixed_baud=True)
-        assert {step.kind for step in plan} == {StepKind.LISTEN, StepKind.GREET}
+        assert {step.kind for step in plan} == {StepKind.LISTEN, StepKind.HELLO}
         assert len({step.baud for step in plan}) == 1
 
 
@@ -239,12 +247,24 @@ def test_only_type_sequence_and_session_together_match() -> None:
     assert not bench.session.idle
 
 
+def test_silence_counts_from_the_first_request_that_nothing_was_heard_since() -> None:
+    bench = Bench().open()
+    bench.now += 100
+    assert bench.session.unanswered_since_s is None, "nothing was asked, so nothing is owed"
+    bench.send(m.Poll(0), sends=1)
+    asked_s = bench.now
+    bench.until_due()
+    bench.send(m.Poll(0), sends=1)
+    assert bench.session.unanswered_since_s == asked_s
+
+
 def test_a_late_reply_to_nothing_is_counted_and_is_a_sign_of_life() -> None:
     bench = Bench().open()
-    bench.now += 1
+    bench.send(m.Poll(0), sends=1)
+    bench.until_due()
     assert bench.reply(m.PingReply(1, 2, 3), seq=1) == []
     assert bench.counters.frames_unexpected == 1
-    assert bench.session.last_heard_s == bench.now
+    assert bench.session.unanswered_since_s is None
 
 
 def test_an_unanswered_request_goes_out_six_times_as_the_same_bytes_then_times_out() -> None:
@@ -356,6 +376,7 @@ def test_boot_in_a_session_means_reset_and_a_new_session_at_once() -> None:
     assert bench.reply(m.Boot(1, 0, 5), seq=0, sid=0) == [BoardReset()]
     hello = m.Hello.from_bytes(frame_of(bench.advance()).payload)
     assert hello.session == 0x11223345
+    assert hello.epoch == 8, "the terms are those of now"
     (opened,) = bench.reply(hello_reply(0x11223345), seq=0)
     assert isinstance(opened, Opened)
     assert bench.counters.sessions == 2
@@ -368,6 +389,19 @@ def test_boot_after_failure_is_nobodys_business() -> None:
     assert bench.reply(m.Boot(1, 0, 5), seq=0, sid=0) == []
     assert bench.reply(m.PingReply(1, 2, 3), seq=0) == []
     assert bench.session.deadline_s is None
+
+
+def test_a_known_board_is_waited_for_and_never_told_to_be_another() -> None:
+    bench = Bench().open()
+    bench.reply(m.Boot(1, 0, 5), seq=0, sid=0)
+    began_s = bench.now
+    bench.receive(b"setup() prints for a while\r\n")
+    while bench.session.deadline_s is not None:
+        events = bench.until_due()
+    (failed,) = events
+    assert isinstance(failed, Unanswered)
+    assert failed.reason is Reason.NO_ANSWER
+    assert bench.now - began_s == pytest.approx(6.0)
 
 
 def test_no_session_begins_a_new_one() -> None:
