@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from werkzeug.test import Client, TestResponse
 
-from gateway.board.commands import AskKind, CommandIds, CommandQueue
+from gateway.board.commands import CommandIds, CommandQueue
 from gateway.errors import BoardOffline, JournalError, WrongState
 from gateway.model import (
     Action,
@@ -237,10 +237,13 @@ class Desk:
         """The board thread's part, when it is obedient: confirms what was asked, ends what was queued."""
         if not self.obedient:
             return
-        for kind, cause in ((AskKind.SAFE, FailsafeCause.SAFE), (AskKind.CLEAR, None)):
-            while ask := self.queue.take_ask(kind):
-                self.latest.publish_status(replace(ONLINE, failsafe=cause))
-                ask.done.set_result(None)
+        orders = self.queue.orders
+        if orders.safe_due:
+            self.latest.publish_status(replace(ONLINE, failsafe=FailsafeCause.SAFE))
+            orders.safe_ended()
+        if orders.clear_due:
+            self.latest.publish_status(ONLINE)
+            orders.clear_ended()
         while command := self.queue.take():
             self.finish(command)
 
@@ -269,7 +272,9 @@ class Desk:
         """The port has gone; what the board offers stays known."""
         detail = "/dev/ttyACM0 is gone: plug the board in"
         self.latest.publish_status(replace(ONLINE, state=BoardState.OFFLINE, reason=Reason.PORT_MISSING, detail=detail))
-        self.queue.refuse(BoardOffline(f"board uno is offline, port_missing: {detail}"))
+        why = f"board uno is offline, port_missing: {detail}"
+        self.queue.refuse(BoardOffline(why))
+        self.queue.orders.went_offline(why)
         return self
 
     def with_mega(self, state: BoardState = BoardState.DEGRADED) -> "Desk":
