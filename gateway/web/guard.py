@@ -59,6 +59,8 @@ class Guard:
             if environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
                 return None
             return Problem(Kind.BAD_REQUEST, "the request has no Host header")
+        if "," in host:  # how servers hand on a header that came twice; no name holds a comma
+            return Problem(Kind.BAD_REQUEST, "the request has more than one Host")
         if self._allowed(host):
             return None
         detail = f'the host "{host}" is not allowed; if it is a name of this gateway, add it to http.allowed_hosts'
