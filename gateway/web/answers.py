@@ -6,7 +6,7 @@ from math import ceil
 
 from flask import Response
 
-from gateway.web.problems import to_json
+from gateway.web.problems import status_line, to_json
 
 JSON = "application/json"
 TEXT = "text/plain"
@@ -15,13 +15,20 @@ _ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 def json_answer(document: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer, not to be cached unless `headers` say otherwise."""
-    return Response(to_json(document), status, {**_ALWAYS, **(headers or {})}, content_type=JSON)
+    return Response(to_json(document), status_line(status), {**_ALWAYS, **(headers or {})}, content_type=JSON)
 
 
 def text_answer(text: str, *, headers: Mapping[str, str] | None = None) -> Response:
     """A line of plain text."""
     content_type = f"{TEXT}; charset=utf-8"
-    return Response(f"{text}\n".encode(), 200, {**_ALWAYS, **(headers or {})}, content_type=content_type)
+    return Response(f"{text}\n".encode(), status_line(200), {**_ALWAYS, **(headers or {})}, content_type=content_type)
+
+
+def empty_answer(status: int, *, headers: Mapping[str, str]) -> Response:
+    """An answer without a body, and so without a type of one."""
+    response = Response(status=status_line(status), headers=headers)
+    del response.headers["Content-Type"]  # Flask's default is text/html, even for no body
+    return response
 
 
 def rfc3339(time_s: float) -> str:

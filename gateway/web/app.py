@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from gateway.errors import GatewayError
 from gateway.web import boards, commands, offers, readings
+from gateway.web.answers import empty_answer
 from gateway.web.guard import Guard
 from gateway.web.problems import Kind, Problem, ProblemError, problem_of
 from gateway.web.routing import Route, routes_in
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 __all__ = ["ROUTES", "Services", "create_app"]
+
+API = "/api/v1"
+MAX_GUESSED = 200  # characters of an address that is no route; comparing takes time by the square
 
 ROUTES: tuple[Route, ...] = routes_in((boards, readings, offers, commands))
 """Every route, as declared."""
@@ -52,9 +56,7 @@ class _App(Flask):
         """OPTIONS: what may be done here, and nothing more; no other site is let in by it."""
         adapter = request_ctx.url_adapter
         assert adapter is not None, "the request was routed"
-        response = Response(status=204, headers={"Allow": ", ".join(sorted(adapter.allowed_methods()))})
-        del response.headers["Content-Type"]  # Flask's default is text/html, even for no body
-        return response
+        return empty_answer(204, headers={"Allow": ", ".join(sorted(adapter.allowed_methods()))})
 
 
 def _view(route: Route, services: Services) -> Callable[..., Response]:
@@ -81,7 +83,7 @@ def _problem(error: Exception) -> Problem:
             detail = f"{request.method} can't be done here; there are {allow}"
             return Problem(Kind.METHOD_NOT_ALLOWED, detail, headers={"Allow": allow})
         case NotFound():
-            return Problem(Kind.NOT_FOUND, f'nothing is served at "{request.path}"{_near(request.path)}')
+            return Problem(Kind.NOT_FOUND, f'nothing is served at "{request.path}"; {_signpost(request.path)}')
         case HTTPException():
             return Problem(Kind.BAD_REQUEST, error.description or Kind.BAD_REQUEST.meaning)
         case _:
@@ -89,6 +91,20 @@ def _problem(error: Exception) -> Problem:
             return Problem(Kind.INTERNAL, Kind.INTERNAL.meaning)
 
 
-def _near(path: str) -> str:
-    near = get_close_matches(path, [route.path for route in ROUTES], n=1)
-    return f"; did you mean {near[0]}?" if near else "; start at /api/v1/info"
+def _signpost(path: str) -> str:
+    """The address that was meant, with the names that were given in it; else where to start."""
+    asked = re.sub("/+", "/", path).rstrip("/").removeprefix(API)
+    if len(asked) <= MAX_GUESSED:
+        addresses = dict(_like(asked, route.path) for route in ROUTES)
+        if near := get_close_matches(asked, addresses, n=1):
+            return f"did you mean {addresses[near[0]]}?"
+    return f"start at {API}/boards or {API}/info"
+
+
+def _like(asked: str, template: str) -> tuple[str, str]:
+    """A route's address with what the asked one has in place of its parameters: as it compares, and in full."""
+    prefix = API if template.startswith(API) else ""
+    given = asked.split("/")
+    parts = template.removeprefix(prefix).split("/")
+    filled = "/".join(given[at] if part.startswith("{") and at < len(given) else part for at, part in enumerate(parts))
+    return filled, prefix + filled

@@ -4,7 +4,8 @@ from flask import Request, Response
 
 from gateway.model import BoardState, BoardStatus, LogEntry, Schema
 from gateway.web.answers import json_answer, rfc3339
-from gateway.web.problems import RETRY_OFFLINE_S, Kind, Problem, ProblemError, did_you_mean, retry_after
+from gateway.web.names import unknown
+from gateway.web.problems import RETRY_OFFLINE_S, Kind, Problem, ProblemError, retry_after
 from gateway.web.routing import Scope, route
 from gateway.web.schemas import (
     BoardAnswer,
@@ -152,7 +153,7 @@ def problem_kind(_services: Services, _request: Request, *, code: str) -> Respon
     kinds = {kind.code: kind for kind in Kind}
     kind = kinds.get(code)
     if kind is None:
-        raise ProblemError(Problem(Kind.NOT_FOUND, f'no problem "{code}"{did_you_mean(code, kinds)}'))
+        raise ProblemError(Problem(Kind.NOT_FOUND, unknown("problem", code, known=kinds)))
     return json_answer({"type": kind.uri, "title": kind.title, "status": kind.status, "detail": kind.meaning})
 
 

@@ -82,7 +82,8 @@ def put_value(
     try:
         command = services.queue(board).submit(CommandRequest(channel=channel, value=body, hold_ms=hold_ms))
     except InvalidCommand as error:
-        raise invalid([InputError(PLACES[fault.location], fault.message) for fault in error.faults]) from None
+        faults = [InputError(PLACES[fault.location], fault.message.removeprefix("hold_ms: ")) for fault in error.faults]
+        raise invalid(faults) from None
     return _submitted(services, request, command, query.wait)
 
 
@@ -98,10 +99,7 @@ def put_value(
 def commands(services: Services, _request: Request, *, board: str, query: Page) -> Response:
     """Page by page: `next_cursor` is null on the last."""
     services.snapshot(board)
-    try:
-        page, cursor = services.journal.page(board, before=query.cursor, limit=query.limit)
-    except ValueError as error:
-        raise invalid([InputError(("query", "cursor"), str(error))]) from None
+    page, cursor = services.journal.page(board, before=query.cursor, limit=query.limit)
     return json_answer({"items": [_document(command) for command in page], "next_cursor": cursor})
 
 

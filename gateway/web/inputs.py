@@ -7,8 +7,10 @@ but for reading the request's body.
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from types import MappingProxyType
 from typing import Annotated, Any, NoReturn, Self, TypeVar, get_args
 from urllib.parse import parse_qsl
 
@@ -25,7 +27,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from gateway import duration
-from gateway.web.problems import InputError, Kind, Problem, ProblemError, did_you_mean, invalid
+from gateway.web.names import unknown
+from gateway.web.problems import InputError, Kind, Problem, ProblemError, invalid
 
 MAX_DEPTH = 16  # of arrays and objects in one another; no command needs more than 2
 MAX_DIGITS = 309  # of an integer; larger ones are beyond a double
@@ -33,6 +36,26 @@ MAX_WAIT_S = 30.0
 MAX_ERRORS = 20  # listed in one problem
 
 Model = TypeVar("Model", bound=BaseModel)
+Location = tuple[str | int, ...]
+
+
+NO_ALTERNATIVE = "no_alternative"
+"""The kind of fault, beside those of pydantic, of a body that is none of its alternatives; it brings its message."""
+
+MESSAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "missing": "missing",
+        "model_type": "an object is expected",
+        "dict_type": "an object is expected",
+        "string_type": "must be text",
+        "int_type": "must be a whole number",
+        "greater_than_equal": "must be at least {ge}",
+        "less_than_equal": "must be at most {le}",
+        "too_long": "at most {max_length} are allowed",
+        "value_error": "{error}",
+    }
+)
+"""The kinds of fault that pydantic finds here, in our words."""
 
 
 def _seconds(value: object) -> float:
@@ -42,10 +65,15 @@ def _seconds(value: object) -> float:
     return duration.parse(text)
 
 
-def _not_too_long(wait_s: float) -> float:
-    if wait_s > MAX_WAIT_S:
-        raise ValueError(f"at most {duration.write(MAX_WAIT_S)}")
-    return wait_s
+def at_most(limit_s: float) -> Callable[[float], float]:
+    """A validator of durations."""
+
+    def check(value_s: float) -> float:
+        if value_s > limit_s:
+            raise ValueError(f"must be at most {duration.write(limit_s)}")
+        return value_s
+
+    return check
 
 
 def _whole(value: object) -> object:
@@ -66,7 +94,7 @@ Seconds = Annotated[
 ]
 """A duration in a query: `500ms`, `1.5s`."""
 
-WaitSeconds = Annotated[Seconds, AfterValidator(_not_too_long)]
+WaitSeconds = Annotated[Seconds, AfterValidator(at_most(MAX_WAIT_S))]
 """How long a request may wait for its command."""
 
 Whole = Annotated[int, BeforeValidator(_whole)]
@@ -88,18 +116,15 @@ class NoQuery(Input):
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a route's body must be; `fields` are the names it may hold, for "did you mean", and `tagged` tells that
-    pydantic's locations begin with the tag of an alternative."""
+    """What a route's body must be. `alternatives` are those of a tagged union, the fields of each by its tag."""
 
     adapter: TypeAdapter[Any]
-    fields: tuple[str, ...]
-    tagged: bool
+    alternatives: Mapping[str, Sequence[str]]
 
     @classmethod
     def of(cls, annotation: Any) -> Self:
         """From Any or a tagged union of models."""
-        fields = tuple(_field_names(annotation))
-        return cls(TypeAdapter(annotation), fields, tagged=bool(fields))
+        return cls(TypeAdapter(annotation), MappingProxyType(dict(_alternatives(annotation))))
 
 
 def read_query(model: type[Model], request: Request) -> Model:
@@ -112,7 +137,7 @@ def read_query(model: type[Model], request: Request) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise _refused(error, "query", known=list(model.model_fields)) from None
+        raise _refused(error, "query", _Words("query parameter", list(model.model_fields))) from None
 
 
 def read_body(body: Body, request: Request) -> Any:
@@ -121,7 +146,8 @@ def read_body(body: Body, request: Request) -> Any:
     try:
         return body.adapter.validate_python(document)
     except ValidationError as error:
-        raise _refused(error, "body", known=body.fields, skip=int(body.tagged)) from None
+        fields = list(dict.fromkeys(name for fields in body.alternatives.values() for name in fields))
+        raise _refused(error, "body", _Words("field", fields, body.alternatives)) from None
 
 
 def preferred_wait_s(header: str) -> int | None:
@@ -210,33 +236,44 @@ def _is_sound(text: str) -> bool:
     return True
 
 
-def _refused(error: ValidationError, place: str, *, known: Sequence[str], skip: int = 0) -> ProblemError:
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    return invalid(
-        [InputError((place, *detail["loc"][skip:]), _message(detail, known)) for detail in details[:MAX_ERRORS]]
-    )
+def _refused(error: ValidationError, place: str, words: "_Words") -> ProblemError:
+    found = (each for detail in error.errors(include_url=False) for each in words.say(detail))
+    return invalid([InputError((place, *location), message) for location, message in islice(found, MAX_ERRORS)])
 
 
-def _message(detail: ErrorDetails, known: Sequence[str]) -> str:
-    match detail["type"]:
-        case "missing":
-            return "missing"
-        case "extra_forbidden":
-            return _unknown(str(detail["loc"][-1]), known)
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return "an object is expected"
-        case _:
-            return detail["msg"].removeprefix("Value error, ")
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Tells pydantic's errors in the words of users. `kind` is what a name that can be given is called."""
+
+    kind: str
+    known: Sequence[str]
+    alternatives: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def say(self, detail: ErrorDetails) -> Iterator[tuple[Location, str]]:
+        """Where it is and what is wrong; several where a body is none of the alternatives."""
+        tag, location = (detail["loc"][:1], detail["loc"][1:]) if self.alternatives else ((), detail["loc"])
+        if detail["type"] == NO_ALTERNATIVE:
+            yield location, detail["msg"]
+            yield from (((name,), self._unknown(name)) for name in detail["input"] if name not in self.known)
+        elif detail["type"] != "extra_forbidden":
+            yield location, MESSAGES.get(detail["type"], "does not fit").format(**detail.get("ctx", {}))
+        elif location[-1] in self.known:
+            yield location, f"does not go with {' and '.join(self._own_fields(str(tag[0])))}"
+        else:
+            yield location, self._unknown(str(location[-1]))
+
+    def _unknown(self, name: str) -> str:
+        return unknown(self.kind, name, known=self.known)
+
+    def _own_fields(self, tag: str) -> list[str]:
+        """The fields that only this alternative has."""
+        others = {name for other, names in self.alternatives.items() if other != tag for name in names}
+        return [name for name in self.alternatives[tag] if name not in others]
 
 
-def _unknown(name: str, known: Sequence[str]) -> str:
-    if name in known:  # a field of another alternative
-        return "does not go with the other fields"
-    return f"unknown{did_you_mean(name, known)}" if known else "unknown; nothing can be given here"
-
-
-def _field_names(annotation: Any) -> list[str]:
-    """The fields of all alternatives of a union."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return list(annotation.model_fields)
-    return list(dict.fromkeys(name for part in get_args(annotation) for name in _field_names(part)))
+def _alternatives(annotation: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Tag and fields of each part of `Annotated[Annotated[Model, Tag("a")] | ..., Discriminator(...)]`."""
+    for union in get_args(annotation)[:1]:
+        for part in get_args(union):
+            model, tag = get_args(part)
+            yield tag.tag, tuple(model.model_fields)

@@ -56,7 +56,8 @@ def known_schema(snapshot: Snapshot) -> Schema:
     status = snapshot.status
     if status.schema is None:
         reason = f", {status.reason}" if status.reason else ""
-        detail = f"board {status.board} is {status.state}{reason}; what it offers is not known yet"
+        cure = f": {status.detail}" if status.detail else ""
+        detail = f"what it offers is not known yet: board {status.board} is {status.state}{reason}{cure}"
         raise ProblemError(Problem(Kind.SCHEMA_UNKNOWN, detail, headers=retry_after(RETRY_OFFLINE_S)))
     return status.schema
 

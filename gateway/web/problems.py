@@ -6,9 +6,8 @@ same row can be read. Pure; any thread. No traceback, path or other inside of th
 
 import enum
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from http import HTTPStatus
 from types import MappingProxyType
 
@@ -171,7 +170,7 @@ class Kind(enum.Enum):
     @property
     def status_line(self) -> str:
         """Status and phrase as WSGI wants them."""
-        return f"{self.status} {HTTPStatus(self.status).phrase}"
+        return status_line(self.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +221,11 @@ class ProblemError(Exception):
         self.problem = problem
 
 
+def status_line(status: int) -> str:
+    """Status and phrase as WSGI wants them, in HTTP's own casing: "202 Accepted"."""
+    return f"{status} {HTTPStatus(status).phrase}"
+
+
 def to_json(document: object) -> bytes:
     """JSON as the gateway answers it: UTF-8, NaN refused, text that UTF-8 can't hold replaced."""
     return _ENCODER.encode(document).encode("utf-8", errors="replace") + b"\n"
@@ -255,19 +259,15 @@ def problem_of(error: GatewayError) -> Problem | None:
     kind, headers = row
     faults: Sequence[Fault] = error.faults if isinstance(error, InvalidCommand) else ()
     errors = [InputError(("body", *fault.location), fault.message) for fault in faults]
-    return Problem(kind, str(error), errors, headers)
+    detail = _and_more(errors[0].message, errors) if errors else str(error)
+    return Problem(kind, detail, errors, headers)
 
 
 def invalid(errors: Sequence[InputError]) -> ProblemError:
-    """A 422 that lists everything wrong with the input; its detail says it in one line."""
-    detail = "; ".join(f"{'.'.join(map(str, error.location))}: {error.message}" for error in errors)
-    return ProblemError(Problem(Kind.INVALID, detail, errors))
+    """A 422 that lists everything wrong with the input; its detail says the first of it."""
+    first = f"{'.'.join(map(str, errors[0].location))}: {errors[0].message}"
+    return ProblemError(Problem(Kind.INVALID, _and_more(first, errors), errors))
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the nearest known one, or all of them."""
-    names = list(known)
-    near = get_close_matches(name, names, n=1)
-    if near:
-        return f'; did you mean "{near[0]}"?'
-    return f"; there are: {', '.join(names)}" if names else "; there are none"
+def _and_more(first: str, errors: Sequence[InputError]) -> str:
+    return first if len(errors) == 1 else f"{first}; and {len(errors) - 1} more, see errors"

@@ -9,9 +9,10 @@ from flask import Request, Response
 from gateway.errors import UnknownTarget
 from gateway.model import Quality, Schema, Value
 from gateway.store.latest import Reading, Snapshot
-from gateway.web.answers import JSON, TEXT, json_answer, milliseconds, rfc3339_or_none, text_answer
+from gateway.web.answers import JSON, TEXT, empty_answer, json_answer, milliseconds, rfc3339_or_none, text_answer
+from gateway.web.names import unknown
 from gateway.web.offers import known_schema
-from gateway.web.problems import RETRY_SOON_S, Kind, Problem, ProblemError, did_you_mean, retry_after
+from gateway.web.problems import RETRY_SOON_S, Kind, Problem, ProblemError, retry_after
 from gateway.web.routing import Scope, route
 from gateway.web.schemas import MaxAge, OneReadingAnswer, Scalar, SnapshotAnswer
 from gateway.web.services import Services
@@ -35,7 +36,7 @@ def readings(services: Services, request: Request, *, board: str) -> Response:
     tag = f"{services.start_id}-{snapshot.sequence}-{snapshot.generation(now_s)}"
     headers = {"ETag": f'W/"{tag}"', "Cache-Control": "no-cache"}
     if request.if_none_match.contains_weak(tag):
-        return Response(status=304, headers=headers)
+        return empty_answer(304, headers=headers)
     return json_answer(_snapshot_document(snapshot, now_s), headers=headers)
 
 
@@ -113,8 +114,7 @@ def _find(snapshot: Snapshot, channel: str, now_s: float) -> Reading:
 def _no_reading(schema: Schema, channel: str) -> str:
     if schema.channel(channel):
         return f"channel {channel} is an output that the board can't read back"
-    readable = [each.name for each in schema.channels if each.readable]
-    return f'no channel "{channel}"{did_you_mean(channel, readable)}'
+    return unknown("reading", channel, known=[each.name for each in schema.channels if each.readable])
 
 
 def _fit_value(reading: Reading, channel: str, query: MaxAge) -> Value:

@@ -2,14 +2,15 @@
 and held against them in the tests. No answer is built from a model: views write plain dictionaries, which are faster.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from gateway.model import BoardState, CommandState, FailsafeCause, Quality, Reason
-from gateway.web.inputs import Count, Input, Seconds, WaitSeconds, Whole
+from gateway.web.inputs import NO_ALTERNATIVE, Count, Input, Seconds, WaitSeconds, Whole, at_most
 
 DEFAULT_EXPIRES_MS = 10_000
 MAX_EXPIRES_MS = 86_400_000  # one day
@@ -17,6 +18,7 @@ MAX_HOLD_MS = 65_535  # 16 bits on the wire
 MAX_ARGUMENTS = 16  # no action has more than 4; the rest is room for telling which are wrong
 MAX_PAGE = 1_000
 DEFAULT_PAGE = 100
+CURSOR_PATTERN = "[0-9a-f]{24}"  # a command's id
 
 Scalar = bool | int | float | str
 Time = Annotated[datetime, Field(description="RFC 3339, UTC, milliseconds.")]
@@ -40,13 +42,23 @@ class Wait(Input):
 class Write(Wait):
     """How to write an output by PUT."""
 
-    hold: Seconds | None = Field(default=None, description="The board returns the output to its safe value after this.")
+    hold: Annotated[Seconds, AfterValidator(at_most(MAX_HOLD_MS / 1000))] | None = Field(
+        default=None, description="The board returns the output to its safe value after this, 65.535s at most."
+    )
+
+
+def _given_cursor(cursor: str) -> str:
+    if not re.fullmatch(CURSOR_PATTERN, cursor):
+        raise ValueError("not a cursor of this list; take the next_cursor of the page before")
+    return cursor
 
 
 class Page(Input):
     """Which part of a list."""
 
-    cursor: str | None = Field(default=None, description="`next_cursor` of the page before.")
+    cursor: Annotated[str, AfterValidator(_given_cursor)] | None = Field(
+        default=None, description="`next_cursor` of the page before."
+    )
     limit: Annotated[Count, Field(ge=1, le=MAX_PAGE)] = Field(
         default=DEFAULT_PAGE, description="At most so many items."
     )
@@ -77,16 +89,24 @@ class RunCommand(_Command):
     )
 
 
-def _alternative(body: object) -> str:
-    keys = body.keys() if isinstance(body, dict) else ()
-    runs = "channel" not in keys and ("action" in keys or "arguments" in keys)
-    return RUN if runs else WRITE
-
-
 WRITE, RUN = "write", "run"
+_BY_FIELD = {"channel": WRITE, "action": RUN, "arguments": RUN, "value": WRITE}
+
+
+def _alternative(body: object) -> str | None:
+    """The first of these fields tells which of the two is meant; none of them, neither."""
+    if not isinstance(body, dict):
+        return WRITE
+    return next((tag for field, tag in _BY_FIELD.items() if field in body), None)
+
+
 CommandBody = Annotated[
     Annotated[WriteCommand, Tag(WRITE)] | Annotated[RunCommand, Tag(RUN)],
-    Discriminator(_alternative),
+    Discriminator(
+        _alternative,
+        custom_error_type=NO_ALTERNATIVE,
+        custom_error_message="a channel with its value, or an action, is needed",
+    ),
 ]
 """Told apart by their keys, so that errors speak of one of the two only."""
 

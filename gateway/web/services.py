@@ -8,7 +8,8 @@ from gateway.board.commands import CommandQueue
 from gateway.model import Clock
 from gateway.store.journal import MemoryJournal
 from gateway.store.latest import Latest, Snapshot
-from gateway.web.problems import Kind, Problem, ProblemError, did_you_mean
+from gateway.web.names import unknown
+from gateway.web.problems import Kind, Problem, ProblemError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class Services:
         try:
             return self.latest.snapshot(board)
         except KeyError:
-            hint = did_you_mean(board, self.latest.boards())
-            raise ProblemError(Problem(Kind.UNKNOWN_BOARD, f'no board "{board}"{hint}')) from None
+            detail = unknown("board", board, known=self.latest.boards())
+            raise ProblemError(Problem(Kind.UNKNOWN_BOARD, detail)) from None
 
     def queue(self, board: str) -> CommandQueue:
         """A board's command queue; raises as `snapshot` does."""

@@ -208,12 +208,18 @@ def test_a_hold_is_never_rounded_down_to_none(hold: str, hold_ms: int, desk: Des
 
 
 def test_put_says_where_its_own_faults_are(desk: Desk) -> None:
-    document = refused(desk.client.put(f"{UNO}/channels/fan/value?hold=2m", json=101), Kind.INVALID)
-    assert list(errors(document)) == ["body", "query.hold"]
-    assert refused(desk.client.put(f"{UNO}/channels/fan/value", json=1), Kind.INVALID)["errors"][0]["loc"] == [
-        "query",
-        "hold",
-    ]
+    document = refused(desk.client.put(f"{UNO}/channels/fan/value", json=101), Kind.INVALID)
+    assert errors(document) == {
+        "body": "fan: 101 is out of range, 0 to 100 %",
+        "query.hold": "fan must be held; 1 to 65535 ms are expected",
+    }
+
+
+@pytest.mark.parametrize("hold", ["120s", "65.5351s", "2d"])
+def test_a_hold_longer_than_the_wire_carries_is_refused_in_the_words_of_the_query(hold: str, desk: Desk) -> None:
+    document = refused(desk.client.put(f"{UNO}/channels/fan/value?hold={hold}", json=1), Kind.INVALID)
+    assert errors(document) == {"query.hold": "must be at most 65.535s"}
+    assert desk.client.put(f"{UNO}/channels/fan/value?hold=65.535s", json=1).json["hold_ms"] == 65_535
 
 
 def test_put_and_get_of_a_value_are_twins(desk: Desk) -> None:
@@ -229,17 +235,20 @@ def test_put_and_get_of_a_value_are_twins(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({}, {"body.channel": "missing", "body.value": "missing"}),
+        ({}, {"body": "a channel with its value, or an action, is needed"}),
+        ({"hold_ms": 5}, {"body": "a channel with its value, or an action, is needed"}),
+        ({"acton": "tone"}, {"body": "or an action", "body.acton": "did you mean action?"}),
+        ({"value": 1}, {"body.channel": "missing"}),
         ([], {"body": "an object"}),
         ("led", {"body": "an object"}),
         (True, {"body": "an object"}),
-        ({"chanel": "led", "value": True}, {"body.channel": "missing", "body.chanel": 'did you mean "channel"?'}),
-        ({**LED, "when_offline": "queue"}, {"body.when_offline": "unknown; there are: "}),
-        ({**LED, "<write>": 1}, {"body.<write>": "unknown"}),
-        ({**LED, "write": 1}, {"body.write": "unknown"}),
-        ({**LED, "action": "tone"}, {"body.action": "does not go with"}),
-        ({**LED, "arguments": {}}, {"body.arguments": "does not go with"}),
-        ({"action": "tone", "value": 1}, {"body.value": "does not go with"}),
+        ({"chanel": "led", "value": True}, {"body.channel": "missing", "body.chanel": "did you mean channel?"}),
+        ({**LED, "when_offline": "queue"}, {"body.when_offline": 'no field "when_offline". Fields are: '}),
+        ({**LED, "<write>": 1}, {"body.<write>": "no field"}),
+        ({**LED, "write": 1}, {"body.write": "no field"}),
+        ({**LED, "action": "tone"}, {"body.action": "does not go with channel and value"}),
+        ({**LED, "arguments": {}}, {"body.arguments": "does not go with channel and value"}),
+        ({"action": "tone", "value": 1}, {"body.value": "does not go with action and arguments"}),
         ({"arguments": {}}, {"body.action": "missing"}),
         ({"action": "tone", "arguments": []}, {"body.arguments": "an object"}),
         ({"action": "tone", "arguments": None}, {"body.arguments": "an object"}),
@@ -253,20 +262,23 @@ def test_put_and_get_of_a_value_are_twins(desk: Desk) -> None:
             },
         ),
         ({"action": "measure", "hold_ms": 5}, {"body.hold_ms": "only outputs"}),
-        ({"action": "tone", "arguments": {f"a{n}": n for n in range(99)}}, {"body.arguments": "at most 16"}),
-        ({"channel": 1, "value": 1}, {"body.channel": "string"}),
-        ({"channel": None, "value": 1}, {"body.channel": "string"}),
-        ({**LED, "hold_ms": -1}, {"body.hold_ms": "greater than or equal to 0"}),
-        ({**LED, "hold_ms": 65_536}, {"body.hold_ms": "less than or equal to 65535"}),
+        (
+            {"action": "tone", "arguments": {f"a{n}": n for n in range(99)}},
+            {"body.arguments": "at most 16 are"},
+        ),
+        ({"channel": 1, "value": 1}, {"body.channel": "must be text"}),
+        ({"channel": None, "value": 1}, {"body.channel": "must be text"}),
+        ({**LED, "hold_ms": -1}, {"body.hold_ms": "must be at least 0"}),
+        ({**LED, "hold_ms": 65_536}, {"body.hold_ms": "must be at most 65535"}),
         ({**LED, "hold_ms": 1}, None),
         ({**LED, "hold_ms": 5000.0}, None),
-        ({**LED, "hold_ms": 0.5}, {"body.hold_ms": "integer"}),
-        ({**LED, "hold_ms": True}, {"body.hold_ms": "integer"}),
-        ({**LED, "hold_ms": "5s"}, {"body.hold_ms": "integer"}),
-        ({**LED, "hold_ms": 10**300}, {"body.hold_ms": "less than or equal"}),
-        ({**LED, "expires_in_ms": 0}, {"body.expires_in_ms": "greater than or equal to 1"}),
+        ({**LED, "hold_ms": 0.5}, {"body.hold_ms": "must be a whole number"}),
+        ({**LED, "hold_ms": True}, {"body.hold_ms": "must be a whole number"}),
+        ({**LED, "hold_ms": "5s"}, {"body.hold_ms": "must be a whole number"}),
+        ({**LED, "hold_ms": 10**300}, {"body.hold_ms": "must be at most 65535"}),
+        ({**LED, "expires_in_ms": 0}, {"body.expires_in_ms": "must be at least 1"}),
         ({**LED, "expires_in_ms": 86_400_000}, None),
-        ({**LED, "expires_in_ms": 86_400_001}, {"body.expires_in_ms": "less than or equal to 86400000"}),
+        ({**LED, "expires_in_ms": 86_400_001}, {"body.expires_in_ms": "must be at most 86400000"}),
         ({"channel": "led", "value": 1}, {"body.value": "true or false"}),
         ({"channel": "led", "value": None}, {"body.value": "null is no bool"}),
         ({"channel": "fan", "value": True, "hold_ms": 1}, {"body.value": "true is no number"}),
@@ -294,6 +306,15 @@ def test_everything_wrong_is_named_at_its_place(body: object, expected: dict[str
 def test_at_most_twenty_errors_are_listed(desk: Desk) -> None:
     document = refused(desk.post({f"x{number}": 1 for number in range(3_000)}), Kind.INVALID)
     assert len(document["errors"]) == 20
+    assert document["detail"] == "body: a channel with its value, or an action, is needed; and 19 more, see errors"
+
+
+def test_the_detail_tells_the_first_error_and_how_many_follow(desk: Desk) -> None:
+    several = {"action": "tone", "arguments": {"hz": 1}}
+    detail = refused(desk.post(several), Kind.INVALID)["detail"]
+    assert detail == "hz: 1 is out of range, 31 to 5000 Hz; and 1 more, see errors"
+    single = refused(desk.post({**LED, "hold_ms": -1}), Kind.INVALID)["detail"]
+    assert single == "body.hold_ms: must be at least 0"
 
 
 def test_a_channel_that_is_not_there_is_named_with_those_that_are(desk: Desk) -> None:
@@ -354,6 +375,10 @@ def test_a_wait_too_long_or_without_a_unit_is_mended(path: str, wait: str, part:
         ("cursor=", "query.cursor"),
         ("cursor=../x", "query.cursor"),
         ("cursor=%00", "query.cursor"),
+        ("cursor=zzz", "query.cursor"),
+        ("cursor=" + "0" * 23, "query.cursor"),
+        ("cursor=" + "A" * 24, "query.cursor"),
+        ("cursor=" + "0" * 24 + "%0a", "query.cursor"),
         ("after=x", "query.after"),
     ],
 )

@@ -1,6 +1,7 @@
 """What comes from outside never makes a 5xx other than an honest 503, and never anything but a problem document."""
 
 import json
+import re
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from gateway.web.inputs import MAX_DEPTH, parse_json
-from gateway.web.problems import Kind, ProblemError, did_you_mean, to_json
+from gateway.web.names import unknown
+from gateway.web.problems import Kind, ProblemError, to_json
 from tests.web.helpers import SCHEMA, Desk, problem, refused
 
 BAD_JSON = [
@@ -119,12 +121,16 @@ def busy() -> Desk:
     return Desk(obedient=True, queue_limit=100_000)
 
 
+VOICE_OF_A_LIBRARY = re.compile("Input should|should be|valid |Extra inputs|dictionary|instance|does not fit$")
+
+
 def check(response: TestResponse) -> None:
     if response.status_code in (200, 202):
         assert response.headers["Content-Type"] == "application/json"
         return
     assert 400 <= response.status_code < 500 or response.status_code == 503
-    problem(response)
+    document = problem(response)
+    assert not [error for error in document.get("errors", ()) if VOICE_OF_A_LIBRARY.search(error["msg"])]
 
 
 @SHARED
@@ -178,7 +184,9 @@ def test_nan_is_never_written() -> None:
         to_json({"a": float("nan")})
 
 
-def test_a_hint_names_the_nearest_or_all_or_none() -> None:
-    assert did_you_mean("tempreature", ["temperature", "led"]) == '; did you mean "temperature"?'
-    assert did_you_mean("x", ["temperature", "led"]) == "; there are: temperature, led"
-    assert did_you_mean("x", []) == "; there are none"
+def test_an_unknown_name_is_told_the_nearest_and_all_there_are() -> None:
+    known = ["temperature", "led"]
+    near = 'no reading "tempreature", did you mean temperature? Readings are: temperature, led'
+    assert unknown("reading", "tempreature", known=known) == near
+    assert unknown("board", "x", known=known) == 'no board "x". Boards are: temperature, led'
+    assert unknown("board", "x", known=[]) == 'no board "x". There are no boards'

@@ -86,10 +86,13 @@ def test_what_a_board_never_seen_offers_is_not_known_rather_than_missing(desk: D
         assert "board mega is connecting" in detail
 
 
-def test_the_reason_stands_in_the_problem(desk: Desk) -> None:
+def test_reason_and_cure_stand_in_the_problem_as_in_that_of_a_command(desk: Desk) -> None:
     desk.go_offline()
     desk.latest.publish_status(replace(desk.latest.snapshot("uno").status, schema=None))
-    assert "offline, port_missing" in refused(desk.get(f"{UNO}/channels"), Kind.SCHEMA_UNKNOWN)["detail"]
+    detail = refused(desk.get(f"{UNO}/channels"), Kind.SCHEMA_UNKNOWN)["detail"]
+    refusal = refused(desk.post({"channel": "led", "value": True}), Kind.BOARD_OFFLINE)["detail"]
+    assert refusal == "board uno is offline, port_missing: /dev/ttyACM0 is gone: plug the board in"
+    assert detail == f"what it offers is not known yet: {refusal}"
 
 
 # ---- boards ----

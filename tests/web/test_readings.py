@@ -237,7 +237,8 @@ def test_a_reading_never_sampled_has_no_value_to_give(desk: Desk) -> None:
 
 
 def test_an_unknown_channel_names_those_that_can_be_read(desk: Desk) -> None:
-    assert 'did you mean "temperature"' in refused(desk.get(f"{READINGS}/temprature"), Kind.UNKNOWN_TARGET)["detail"]
+    near = refused(desk.get(f"{READINGS}/temprature"), Kind.UNKNOWN_TARGET)["detail"]
+    assert near.startswith('no reading "temprature", did you mean temperature? Readings are: a0, temperature, led')
     everything = refused(desk.get(f"{READINGS}/zzz"), Kind.UNKNOWN_TARGET)["detail"]
     assert "a0, temperature, led" in everything
     assert "trigger" not in everything
@@ -256,14 +257,20 @@ def test_an_unknown_channel_names_those_that_can_be_read(desk: Desk) -> None:
         ("max_age=NaN", "such as 500ms"),
         ("max_age=inf", "such as 500ms"),
         ("max_age=1s&max_age=2s", "more than once"),
-        ("max-age=1s", 'did you mean "max_age"?'),
-        ("%ff=1", "there are: max_age"),
+        ("max-age=1s", "did you mean max_age?"),
+        ("%ff=1", "Query parameters are: max_age"),
     ],
 )
 def test_a_query_that_does_not_fit_is_mended(given: str, message: str, desk: Desk) -> None:
     document = refused(desk.get(f"{READINGS}/a0?{given}"), Kind.INVALID)
     assert message in document["errors"][0]["msg"]
     assert document["errors"][0]["loc"][0] == "query"
+
+
+def test_reading_and_writing_refuse_a_name_in_the_same_words(desk: Desk) -> None:
+    read = refused(desk.get(f"{READINGS}/leds"), Kind.UNKNOWN_TARGET)["detail"]
+    written = refused(desk.post({"channel": "leds", "value": True}), Kind.UNKNOWN_TARGET)["detail"]
+    assert written.replace("channel", "reading").replace("Channel", "Reading").replace(", trigger", "") == read
 
 
 def test_text_of_a_board_stays_text(desk: Desk) -> None:

@@ -282,8 +282,48 @@ def test_an_unknown_address_is_a_404_that_shows_the_way(path: str, desk: Desk) -
     assert "/api/v1/" in document["detail"]
 
 
-def test_the_root_names_where_to_start(desk: Desk) -> None:
-    assert "/api/v1/info" in refused(desk.get("/"), Kind.NOT_FOUND)["detail"]
+@pytest.mark.parametrize("path", ["/", "/nowhere", "*", "/" + "boards/" * 2_000])
+def test_an_address_like_no_other_is_told_where_to_start(path: str, desk: Desk) -> None:
+    detail = refused(desk.get(path), Kind.NOT_FOUND)["detail"]
+    assert detail.endswith("start at /api/v1/boards or /api/v1/info")
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/boards", "/api/v1/boards"),
+        ("/boards/", "/api/v1/boards"),
+        ("/boards/uno/", "/api/v1/boards/uno"),
+        ("/boards/uno", "/api/v1/boards/uno"),
+        ("/api/v1/boards/uno/", "/api/v1/boards/uno"),
+        ("/api/v1/boards//uno", "/api/v1/boards/uno"),
+        ("/api/v1/board", "/api/v1/boards"),
+        ("/api/v1/boards/uno/reading", "/api/v1/boards/uno/readings"),
+        ("/api/v1/boards/uno/reading/a0", "/api/v1/boards/uno/readings/a0"),
+        ("/api/v1/boards/uno/channels/led/valu", "/api/v1/boards/uno/channels/led/value"),
+        ("/api/v1/command/x", "/api/v1/commands/x"),
+        ("/health", "/healthz"),
+        ("/api/v1/healthz", "/healthz"),
+        ("/problem/invalid", "/problems/invalid"),
+    ],
+)
+def test_an_address_nearly_right_is_mended_with_the_names_in_it(path: str, meant: str, desk: Desk) -> None:
+    assert refused(desk.get(path), Kind.NOT_FOUND)["detail"].endswith(f"; did you mean {meant}?")
+
+
+@pytest.mark.parametrize(
+    ("ask", "status"),
+    [
+        (lambda desk: desk.get("/api/v1/info"), "200 OK"),
+        (lambda desk: desk.get(f"{UNO}/readings/a0", Accept="text/plain"), "200 OK"),
+        (lambda desk: desk.post(LED), "202 Accepted"),
+        (lambda desk: desk.client.options(UNO), "204 No Content"),
+        (if_none_match, "304 Not Modified"),
+        (lambda desk: desk.get("/nowhere"), "404 Not Found"),
+    ],
+)
+def test_the_reason_phrase_is_that_of_http(ask: Callable[[Desk], TestResponse], status: str, desk: Desk) -> None:
+    assert ask(desk).status == status
 
 
 def test_every_problem_type_can_be_looked_up(desk: Desk) -> None:
@@ -336,5 +376,5 @@ def test_a_problem_says_no_more_than_it_should(desk: Desk) -> None:
         "type": "/problems/unknown-board",
         "title": "No such board",
         "status": 404,
-        "detail": 'no board "un"; did you mean "uno"?',
+        "detail": 'no board "un", did you mean uno? Boards are: uno, mega',
     }
