@@ -20,9 +20,9 @@ test: ## Run every test, the emulated board included; the last line is the verdi
 	$(SETUP) test
 	@$(BIN)/python .ci/test.py
 
-unit: ## Run the tests that need nothing but Python, without coverage
+unit: ## Run the tests that need nothing but Python and start no other program, in seconds
 	$(SETUP) test
-	@$(BIN)/python -m pytest tests --ignore=tests/emulated --ignore=tests/firmware $(ARGS)
+	@$(BIN)/python -m pytest -n auto -m "not process and not exhaustive" --ignore=tests/emulated --ignore=tests/firmware $(ARGS)
 
 lint: ## Check style and types
 	$(SETUP) test

@@ -11,6 +11,8 @@ import pytest
 
 from gateway import resources
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent
 
 

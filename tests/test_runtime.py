@@ -21,6 +21,8 @@ from gateway.config import Config, load
 from gateway.runtime import Gateway, StartError
 from tests.running import PATIENCE_S, GatewayProcess
 
+pytestmark = pytest.mark.process
+
 STOP_LIMIT_S = 5.0  # generous: promised is one second, on a machine with nothing else to do
 TWO_BOARDS = "boards: {one: {port: virtual://uno}, two: {port: virtual://uno}}"
 
