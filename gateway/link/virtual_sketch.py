@@ -99,6 +99,15 @@ WAVES = (
 SUPPLY = Wave(sine, SUPPLY_MV - SUPPLY_RIPPLE_MV, SUPPLY_MV + SUPPLY_RIPPLE_MV, SUPPLY_PERIOD_S)
 
 
+def switching(every_s: int) -> Callable[[int], bool]:
+    """A level that changes so often, low at first; by microseconds since the sketch began."""
+    return lambda now_us: now_us // (every_s * 1_000_000) % 2 == 1
+
+
+SWITCHES = {2: switching(2), 3: switching(5)}
+"""What is wired to digital pins, by their number."""
+
+
 # ---- the chip ----
 
 
@@ -113,13 +122,13 @@ class Mode(enum.IntEnum):
 @dataclass(slots=True)
 class Pin:
     """One pin: `level` is what it is driven to, `duty` a PWM in 1/255 (None: steady), `tone` hertz and its end in
-    microseconds. `outside` is what drives it as an input, None where nothing is wired."""
+    microseconds. `outside` is what drives it as an input, by the microsecond, None where nothing is wired."""
 
     mode: Mode = Mode.INPUT
     level: bool = False
     duty: int | None = None
     tone: tuple[int, int] | None = None
-    outside: bool | None = None
+    outside: Callable[[int], bool] | None = None
 
     def write(self, *, level: bool) -> None:
         """A steady level, as an output."""
@@ -132,7 +141,7 @@ class Pin:
     def is_high(self, now_us: int) -> bool:
         """The level on the pin at this moment, in the middle of a PWM or a tone too."""
         if self.mode is not Mode.OUTPUT:
-            return self.mode is Mode.PULL_UP if self.outside is None else self.outside
+            return self.mode is Mode.PULL_UP if self.outside is None else self.outside(now_us)
         if self.tone and now_us < self.tone[1]:
             return now_us * self.tone[0] * 2 // 1_000_000 % 2 == 0
         if self.duty is not None:
@@ -144,7 +153,7 @@ class Uno:
     """The sketch's functions and the pins they work on. Tests may wire `analog_mv` and `pins[n].outside`."""
 
     def __init__(self) -> None:
-        self.pins = {number: Pin() for number in range(FIRST_PIN, LAST_PIN + 1)}
+        self.pins = {number: Pin(outside=SWITCHES.get(number)) for number in range(FIRST_PIN, LAST_PIN + 1)}
         self.analog_mv: list[Callable[[Core], int]] = list(WAVES)
         self._driven: set[int] = set()  # by actions, until the failsafe
 

@@ -99,10 +99,25 @@ class TestInputs:
         assert 0 < sketch.read("free_ram") < 2048
 
     def test_what_is_wired_to_a_pin_is_read(self, sketch: Sketch) -> None:
+        assert not sketch.read("d7")
+        sketch.uno.pins[7].outside = lambda _now_us: True
+        assert sketch.read("d7")
+        assert sketch.run("digital_read", 7) == 1
+
+    @pytest.mark.parametrize(("channel", "every_s"), [("d2", 2), ("d3", 5)])
+    def test_some_digital_inputs_switch_slowly_and_plainly(self, sketch: Sketch, channel: str, every_s: int) -> None:
+        levels = []
+        for second in range(4 * every_s):
+            sketch.core.now_us = second * 1_000_000 + 500_000
+            levels.append(bool(sketch.read(channel)))
+        assert levels == ([False] * every_s + [True] * every_s) * 2
+
+    def test_a_switched_pin_that_a_command_drives_is_left_alone_until_the_failsafe(self, sketch: Sketch) -> None:
+        sketch.run("digital_write", 2, 0)
+        sketch.core.now_us = 3_000_000
         assert not sketch.read("d2")
-        sketch.uno.pins[2].outside = True
+        sketch.table.on_safe()
         assert sketch.read("d2")
-        assert sketch.run("digital_read", 2) == 1
 
 
 class TestPins:
@@ -170,7 +185,7 @@ class TestPins:
         assert not sketch.read("d4")
         assert not sketch.read("d5")
         assert sketch.read("d10")
-        sketch.uno.pins[4].outside = True
+        sketch.uno.pins[4].outside = lambda _now_us: True
         assert sketch.read("d4")  # an input again
 
     def test_a_reset_releases_all(self, sketch: Sketch) -> None:
