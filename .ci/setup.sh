@@ -68,6 +68,10 @@ case $purpose in
     run) packages=. ;;
     test) packages=".[test]" ;;
 esac
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$packages"
+if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$packages"; then
+    echo "Not set up: pip, above, could not install the packages. It needs the network (behind a proxy: HTTPS_PROXY;" \
+        "with a mirror: PIP_INDEX_URL). When that is mended: make $purpose" >&2
+    exit 1
+fi
 "$venv/bin/python" -m compileall -q gateway # so that the first start is as quick as any other
 describe "$venv/bin/python" >"$venv/.ready-$purpose"
