@@ -10,7 +10,7 @@ BIN := .venv/bin
 SETUP := @.ci/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: run test unit lint format clean help
+.PHONY: run test unit bench lint format clean help
 
 run: ## Serve config.yaml; Ctrl-C stops
 	$(SETUP) run
@@ -23,6 +23,10 @@ test: ## Run every test, the emulated board included; the last line is the verdi
 unit: ## Run the tests that need nothing but Python and start no other program, in seconds
 	$(SETUP) test
 	@$(BIN)/python -m pytest -n auto -m "not process and not exhaustive" --ignore=tests/emulated --ignore=tests/firmware $(ARGS)
+
+bench: ## Measure what the gateway costs, in some four minutes; ARGS=serving for one part of four
+	$(SETUP) test
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lint: ## Check style and types
 	$(SETUP) test
