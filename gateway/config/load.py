@@ -4,7 +4,7 @@ Every fault of all three is reported at once. Runs in the main thread before any
 the file.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,26 +20,41 @@ ONLY_BOARD = "board"  # what `--port` names its board where no file names one
 VARIABLE_PREFIX = "GATEWAY_"
 STATE_VARIABLE = "STATE_DIRECTORY"  # set by systemd; several are separated by colons
 
+VIRTUAL = "virtual://"
+
+VirtualCheck = Callable[[str], object]
+"""Raises ValueError, saying what would be right, for a URL that means no virtual board."""
+
 
 def load(
-    path: Path | None, *, environ: Mapping[str, str], port: str | None = None, listen: str | None = None
+    path: Path | None,
+    *,
+    environ: Mapping[str, str],
+    port: str | None = None,
+    listen: str | None = None,
+    check_virtual: VirtualCheck = str,  # takes any
 ) -> Config:
     """The configuration of `path` (None: there is no file) under `environ` and the two options of the command line.
 
     ConfigError lists everything that is wrong. Only the variables `GATEWAY_*` and `STATE_DIRECTORY` are looked at.
+    Which virtual boards there are is known where they are made: `check_virtual` asks there.
     """
     if path is None and port is None:
         cures = (
             "write one, name one with --config FILE, or give a port: gateway run --port /dev/ttyACM0 (or virtual://uno)"
         )
         raise ConfigError([f"there is no {DEFAULT_FILE} here: {cures}"])
-    draft = _Draft(str(path) if path else "", _read(path) if path else Source())
+    source = _read(path) if path else Source()
+    draft = _Draft(str(path) if path else "", source)
+    if not source.readable:
+        raise ConfigError(draft.problems())
     if port is not None:
         draft.override_port(port)
     if listen is not None:
         draft.override("--listen", ("http", "listen"), listen)
     draft.override_from_environment(environ)
     draft.values.setdefault("state_dir", environ.get(STATE_VARIABLE, "").split(":")[0] or STATE_DIR)
+    draft.check_virtual_ports(check_virtual)
     config = draft.check()
     return config.model_copy(update={"state_dir": (path.parent if path else Path()) / config.state_dir})
 
@@ -104,6 +119,19 @@ class _Draft:
             elif known[variable] not in self._report.origins:
                 self._override_by(variable, known[variable], environ[variable])
 
+    def problems(self) -> list[str]:
+        """What is wrong so far."""
+        return self._report.problems()
+
+    def check_virtual_ports(self, check: VirtualCheck) -> None:
+        """Reports the ports of virtual boards that there are not."""
+        for name, port in self._ports():
+            if port.startswith(VIRTUAL):
+                try:
+                    check(port)
+                except ValueError as error:
+                    self._report.add_at(("boards", name, "port"), str(error))
+
     def check(self) -> Config:
         """The values as a `Config`, or a ConfigError with every problem."""
         self._check_shared_ports()
@@ -112,8 +140,8 @@ class _Draft:
         except ValidationError as error:
             for fault in error.errors(include_url=False):
                 self._report.add_fault(fault)
-            raise ConfigError(self._report.problems()) from None
-        if problems := self._report.problems():
+            raise ConfigError(self.problems()) from None
+        if problems := self.problems():
             raise ConfigError(problems)
         return config
 
@@ -129,12 +157,16 @@ class _Draft:
         boards = self.values.get("boards")
         return boards if isinstance(boards, dict) else {}
 
+    def _ports(self) -> Iterator[tuple[str, str]]:
+        """The port of each board by its name, where it is a text at least."""
+        for name, board in self._boards().items():
+            port = board.get("port") if isinstance(board, dict) else None
+            if isinstance(port, str):
+                yield name, port
+
     def _check_shared_ports(self) -> None:
         """A serial port has one owner. Virtual boards are made anew for each."""
         owners: dict[str, str] = {}
-        for name, board in self._boards().items():
-            port = board.get("port") if isinstance(board, dict) else None
-            if not isinstance(port, str) or port.startswith("virtual://"):
-                continue
-            if owners.setdefault(port, name) != name:
+        for name, port in self._ports():
+            if not port.startswith(VIRTUAL) and owners.setdefault(port, name) != name:
                 self._report.add_at(("boards", name, "port"), f"{port} is the port of board {owners[port]} already")

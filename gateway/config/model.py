@@ -6,6 +6,7 @@ from here.
 """
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -25,6 +26,8 @@ from gateway.config.values import (
 )
 
 STATE_DIR = ".gateway"  # beside the configuration file
+POLL_INTERVAL = "100ms"
+ROUNDING_MS = 1e-7  # less than a nanosecond: what a product of decimals may be off as a binary fraction
 NAME = "NAME"
 """Stands for a board's name in `SECTIONS` and `KEYS`."""
 
@@ -35,6 +38,16 @@ class Limits(NamedTuple):
     minimum: str
     maximum: str
     polls: int
+
+    def least_s(self, poll_interval_s: float) -> float:
+        """To the nanosecond, as people can write it: three times 0.8 s are 2.4 s, and no binary fraction more."""
+        return round(self.polls * poll_interval_s, 9)
+
+    def default(self, documented: str, *, poll_interval_s: float) -> str:
+        """The documented default, or as many polls as it must hold, in whole milliseconds, where that is more."""
+        needed_ms = ceil(self.least_s(poll_interval_s) * 1000 - ROUNDING_MS)
+        followed_s = min(needed_ms / 1000, duration.parse(self.maximum))
+        return documented if followed_s <= duration.parse(documented) else duration.write(followed_s)
 
 
 LIMITS = {
@@ -108,15 +121,19 @@ class BoardConfig(Section):
         DEFAULT_BAUD,
         "Baud rate of the sketch, or auto to try the usual ones. Boards with native USB ignore it.",
     )
-    poll_interval_s: Seconds = _key("poll_interval", "100ms", "How often all readings are fetched, 5ms to 20s.")
+    poll_interval_s: Seconds = _key("poll_interval", POLL_INTERVAL, "How often all readings are fetched, 5ms to 20s.")
     stale_after_s: Seconds = _key(
-        "stale_after", "1s", "Age at which a reading is marked stale; at least twice poll_interval, at most 1d."
+        "stale_after",
+        "1s",
+        "Age at which a reading is marked stale; at least twice poll_interval, at most 1d; default 1s, or twice "
+        "poll_interval if that is more.",
     )
     failsafe_after_s: Seconds = _key(
         "failsafe_after",
         "2s",
         "Silence of the gateway after which the board itself puts its outputs to their safe values; at least three "
-        "times poll_interval, at most 65s.",
+        "times poll_interval, at most 65s; default 2s, or three times poll_interval if that is more. The sketch's own "
+        "limit applies where it is shorter: 2s, unless the sketch sets another with bridge.failsafeAfter.",
     )
     failsafe_latch: bool = Field(
         default=False,
@@ -127,7 +144,7 @@ class BoardConfig(Section):
         "link_timeout",
         "2s",
         "Silence of the board after which its port is closed and opened again; at least three times poll_interval, "
-        "500ms to 10m.",
+        "500ms to 10m; default 2s, or three times poll_interval if that is more.",
     )
     queue_limit: int = Field(
         default=100,
@@ -136,6 +153,22 @@ class BoardConfig(Section):
         description="Commands that may wait for the board, 1 to 10000; one more is refused with 429.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _follow(cls, values: object) -> object:
+        """Durations that are not set follow poll_interval where their defaults would not hold enough polls."""
+        if not isinstance(values, dict):
+            return values
+        try:
+            poll_interval_s = duration.parse(str(values.get("poll_interval", POLL_INTERVAL)))
+        except ValueError:
+            return values  # the key's own check reports it
+        defaults = {}
+        for name, limits in LIMITS.items():
+            field = cls.model_fields[name]
+            defaults[field.alias] = limits.default(field.default, poll_interval_s=poll_interval_s)
+        return defaults | values
+
     @field_validator(*LIMITS)
     @classmethod
     def _within_limits(cls, value: float, info: ValidationInfo) -> float:
@@ -143,10 +176,10 @@ class BoardConfig(Section):
         if not duration.parse(limits.minimum) <= value <= duration.parse(limits.maximum):
             raise ValueError(f"must be from {limits.minimum} to {limits.maximum}, not {duration.write(value)}")
         poll_interval_s = info.data.get("poll_interval_s")  # absent when it is wrong itself
-        if poll_interval_s is not None and value < limits.polls * poll_interval_s:
-            least = duration.write(limits.polls * poll_interval_s)
+        if poll_interval_s is not None and value < (least_s := limits.least_s(poll_interval_s)):
             raise ValueError(
-                f"must be at least {limits.polls} times poll_interval, {least} here, not {duration.write(value)}"
+                f"must be at least {limits.polls} times poll_interval, {duration.write(least_s)} here, "
+                f"not {duration.write(value)}"
             )
         return value
 
@@ -165,6 +198,12 @@ class Config(Section):
         "Directory of what the gateway keeps, made with mode 0700; relative to this file. Under systemd "
         "$STATE_DIRECTORY is the default.",
     )
+
+    @field_validator("boards", mode="before")
+    @classmethod
+    def _none(cls, boards: object) -> object:
+        """`boards:` with nothing under it names no board, as `boards: {}` does."""
+        return {} if boards is None else boards
 
 
 SECTIONS: Mapping[tuple[str, ...], type[Section]] = {

@@ -4,19 +4,17 @@ Turns the faults of the YAML and of pydantic into `file:line:column: key: senten
 environment or from an option has that for its place.
 """
 
-import json
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from gateway.config.model import KEYS, NAME, SECTIONS
 from gateway.config.source import KeyPath, Place, Source
+from gateway.config.values import shown
 from gateway.text import printable
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-MAX_SHOWN = 60  # characters of a wrong value in a message
 
 MESSAGES = {
     "missing": "is missing",
@@ -34,10 +32,7 @@ MESSAGES = {
 }
 """The kinds of fault that pydantic finds here, in our words."""
 
-ALIASES = {
-    name: info.alias for section in SECTIONS.values() for name, info in section.model_fields.items() if info.alias
-}
-"""The key of each field: pydantic names a faulty default by its field."""
+EMPTY = "is empty, but needs a value"
 
 
 class Report:
@@ -61,25 +56,27 @@ class Report:
 
     def add_at(self, path: KeyPath, message: str, *, of_key: bool = False) -> None:
         """A problem with the value at `path`, or with its key."""
-        if path in self.origins:
-            self._line(Place(), self.origins[path], path, message)
-            return
+        for length in range(len(path), 0, -1):  # an item has the origin of its list
+            if path[:length] in self.origins:
+                self._line(Place(), self.origins[path[:length]], path, message)
+                return
         place = self._place(path, of_key=of_key)
         self._line(place, f"{self._file}:{place}" if self._file else "", path, message)
 
     def add_fault(self, fault: "ErrorDetails") -> None:
         """A fault that pydantic found, unless the YAML of that value was faulty already."""
-        path = tuple(ALIASES.get(part, part) for part in map(str, fault["loc"]) if part != "[key]")
+        path = tuple(part for part in map(str, fault["loc"]) if part != "[key]")
         if any(path == known.path for known in self._source.faults):
             return
         if fault["type"] == "extra_forbidden":
             self.add_at(path, f"unknown key; {_nearest_key(path)}", of_key=True)
             return
         message = fault["msg"]
-        if template := MESSAGES.get(fault["type"]):
-            message = template.format(value=_shown(fault["input"]), **fault.get("ctx", {}))
-        by_default = fault["type"] == "value_error" and path not in self.origins and path not in self._source.places
-        self.add_at(path, message + " (its default)" * by_default, of_key="[key]" in fault["loc"])
+        if fault["input"] is None:
+            message = EMPTY
+        elif template := MESSAGES.get(fault["type"]):
+            message = template.format(value=shown(fault["input"]), **fault.get("ctx", {}))
+        self.add_at(path, message, of_key="[key]" in fault["loc"])
 
     def _place(self, path: KeyPath, *, of_key: bool) -> Place:
         """Where the value (or key) stands; for one that is not in the file, the section that lacks it."""
@@ -107,8 +104,3 @@ def _nearest_key(path: KeyPath) -> str:
     known = [info.alias or name for name, info in section.model_fields.items()]
     elsewhere = [".".join(key) for key in KEYS if key[-1] == word]
     return f"did you mean {elsewhere[0]}?" if elsewhere and not get_close_matches(word, known) else nearest(word, known)
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."

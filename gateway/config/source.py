@@ -55,10 +55,12 @@ class Source:
     places: dict[KeyPath, Place] = field(default_factory=dict)
     key_places: dict[KeyPath, Place] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    readable: bool = True
+    """False where the YAML broke off: nothing can be said then of what is or is not in the file."""
 
 
 def read(text: str) -> Source:
-    """The values of a YAML text. Never raises: what is wrong stands in `faults`, with all that could be read."""
+    """The values of a YAML text. Never raises: what is wrong stands in `faults`."""
     source = Source()
     try:
         root = _Loader(text).get_single_node()
@@ -67,15 +69,15 @@ def read(text: str) -> Source:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else Place()
-        source.faults.append(Fault(place, (), f"not YAML: {error.problem or error.context}"))
+        return _unreadable(place, f"not YAML: {error.problem or error.context}")
     except ReaderError as error:
         before = text[: error.position]
         place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
-        source.faults.append(Fault(place, (), f"not YAML: the character U+{error.character:04X} is not allowed"))
+        return _unreadable(place, f"not YAML: the character U+{error.character:04X} is not allowed")
     except RecursionError:
-        source.faults.append(Fault(Place(), (), "nested too deeply, or an alias that holds itself"))
-    except _TooManyValuesError as error:
-        source.faults.append(Fault(error.place, (), f"more than {MAX_VALUES} values: aliases unfold too far"))
+        return _unreadable(Place(), "nested too deeply, or an alias that holds itself")
+    except _UnreadableError as error:
+        return _unreadable(error.place, str(error))
     return source
 
 
@@ -86,10 +88,14 @@ def scalar(text: str) -> object:
     return _SCALARS[tag](text)
 
 
-class _TooManyValuesError(Exception):
-    def __init__(self, place: Place) -> None:
-        super().__init__()
+class _UnreadableError(Exception):
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(message)
         self.place = place
+
+
+def _unreadable(place: Place, message: str) -> Source:
+    return Source(faults=[Fault(place, (), message)], readable=False)
 
 
 class _CoreSchema(BaseResolver):
@@ -148,10 +154,9 @@ class _Unfolding:
         self._budget = MAX_VALUES
 
     def root(self, node: Node) -> None:
-        if isinstance(node, MappingNode):
-            self._source.values = self._mapping(node, ())
-        else:
-            self._source.faults.append(Fault(_place(node), (), "the file must hold keys and values, such as `http:`"))
+        if not isinstance(node, MappingNode):
+            raise _UnreadableError(_place(node), "the file must hold keys and values, such as `http:`")
+        self._source.values = self._mapping(node, ())
 
     def _value(self, node: Node, path: KeyPath) -> object:
         self._spend(node)
@@ -211,7 +216,7 @@ class _Unfolding:
     def _spend(self, node: Node) -> None:
         self._budget -= 1
         if self._budget < 0:
-            raise _TooManyValuesError(_place(node))
+            raise _UnreadableError(_place(node), f"more than {MAX_VALUES} values: aliases unfold too far")
 
     def _fault(self, node: Node, path: KeyPath, message: str) -> None:
         self._source.faults.append(Fault(_place(node), path, message))

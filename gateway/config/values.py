@@ -5,6 +5,7 @@ checks.
 """
 
 import ipaddress
+import json
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,9 +26,11 @@ MAX_BAUD = 2_000_000  # the fastest of a 16 MHz AVR
 TOUCH_BAUD = 1_200  # opening a native USB board at this rate starts its bootloader
 INEXACT_BAUDS = (230_400, 460_800, 921_600)  # 3.5 % off or more on a 16 MHz AVR
 MAX_TCP_PORT = 65_535
+MAX_SHOWN = 60  # characters of a wrong value in a message
 
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]+)):(?P<port>[0-9]{1,5})")
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +52,41 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def shown(value: object) -> str:
+    """A wrong value as YAML and JSON write it, cut where it is long."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
+
+
 def _address(value: object) -> Address:
     match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
     if match is None or int(match["port"]) > MAX_TCP_PORT:
-        raise ValueError(f'must be HOST:PORT, such as 127.0.0.1:8080 or "[::1]:8080", not {value!r}')
+        raise ValueError(f'must be HOST:PORT, such as 127.0.0.1:8080 or "[::1]:8080", not {shown(value)}')
     if match["ipv6"]:
         ipaddress.IPv6Address(match["ipv6"])  # its ValueError says what is wrong with it
+    elif not _is_host(match["host"]):
+        raise ValueError(
+            f"{match['host']} is neither an IP address nor a host name; must be HOST:PORT, such as 127.0.0.1:8080"
+        )
     return Address(match["ipv6"] or match["host"], int(match["port"]))
+
+
+def _is_host(text: str) -> bool:
+    """False for numbers that are no full IPv4 address, too: resolvers take 12 for 0.0.0.12, which nobody means."""
+    if not _NUMBER.fullmatch(text.rpartition(".")[2]):
+        return _HOST_NAME.fullmatch(text.lower()) is not None
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _baud(value: object) -> int | None:
     if value == "auto":
         return None
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"must be auto or a whole number such as {DEFAULT_BAUD}, not {value!r}")
+        raise ValueError(f"must be auto or a whole number such as {DEFAULT_BAUD}, not {shown(value)}")
     if value == TOUCH_BAUD:
         raise ValueError(f"{TOUCH_BAUD} starts the bootloader of boards with native USB; take {DEFAULT_BAUD} or 115200")
     if value in INEXACT_BAUDS:
@@ -77,7 +101,7 @@ def _seconds(value: object) -> float:
         return duration.parse(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError(f"needs a unit: {value:g}ms or {value:g}s")
-    raise ValueError(f"must be a duration such as 500ms or 1.5s, not {value!r}")
+    raise ValueError(f"must be a duration such as 500ms or 1.5s, not {shown(value)}")
 
 
 def _port(value: str) -> str:
@@ -94,21 +118,25 @@ def _port(value: str) -> str:
 
 
 def _host_names(value: object) -> object:
-    """A list as a tuple; a text, as environment variables are, is split at its commas."""
-    names = value.split(",") if isinstance(value, str) else value
-    return tuple(names) if isinstance(names, list) else names
+    """A list as a tuple; a text, as environment variables are, is split at its commas, with or without the brackets
+    and quotes of a YAML list: no host name holds any of them."""
+    if not isinstance(value, str):
+        return tuple(value) if isinstance(value, list) else value
+    text = value.strip()
+    items = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    return tuple(item.strip().strip("\"'") for item in items.split(",")) if items.strip() else ()
 
 
 def _host_name(value: str) -> str:
     name = value.strip().lower()
     if not _HOST_NAME.fullmatch(name):
-        raise ValueError(f"must be a host name without scheme or port, such as gateway.example, not {value!r}")
+        raise ValueError(f"must be a host name without scheme or port, such as gateway.example, not {shown(value)}")
     return name
 
 
 def _directory(value: object) -> Path:
     if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
-        raise ValueError(f"must be a directory, not {value!r}")
+        raise ValueError(f"must be a directory, not {shown(value)}")
     return Path(value).expanduser()
 
 
