@@ -1,4 +1,5 @@
-"""pyserial handler for `virtual://MODEL`: a port with a virtual board behind it, each opening a board just powered on.
+"""pyserial handler for `virtual://MODEL`: a port with a virtual board behind it, each opening a board just powered on,
+and between the two a line with the faults that the URL asks for.
 
 pyserial finds this module by its name. The board computes in the thread that uses the port; there is no other.
 """
@@ -8,6 +9,8 @@ from typing import Any
 
 from serial.serialutil import PortNotOpenError, SerialBase, SerialException
 
+from gateway.link import virtual_url
+from gateway.link.faulty_line import Board, FaultyLine
 from gateway.link.virtual_board import VirtualBoard
 from gateway.link.virtual_sketch import MODELS
 from gateway.model import Clock
@@ -17,17 +20,19 @@ class Serial(SerialBase):
     """A port that is never blocked: `read` gives what is there, whatever `timeout` says."""
 
     clock: Clock = time
-    _board: VirtualBoard | None = None
+    _board: Board | None = None
     _received = b""
 
     def open(self) -> None:
-        """Powers a fresh board on. Raises SerialException for a model that there is not, naming those there are."""
+        """Powers a fresh board on. Raises SerialException for a URL that means none; the text tells what would."""
         if self.is_open:
             raise SerialException("the port is open already")
-        model = (self.port or "").partition("://")[2].lower()
-        if model not in MODELS:
-            raise SerialException(f"there is no virtual board {model!r}, but: {', '.join(sorted(MODELS))}")
-        self._board = VirtualBoard(clock=self.clock, table=MODELS[model]())
+        try:
+            asked = virtual_url.parse(self.port or "")
+        except ValueError as error:
+            raise SerialException(str(error)) from None
+        board = VirtualBoard(clock=self.clock, table=MODELS[asked.model]())
+        self._board = FaultyLine(board, asked.faults, clock=self.clock) if asked.faults else board
         self._received = b""
         self.is_open = True
 
@@ -37,14 +42,14 @@ class Serial(SerialBase):
         self.is_open = False
 
     @property
-    def board(self) -> VirtualBoard:
-        """The board behind the open port. Raises PortNotOpenError."""
+    def board(self) -> Board:
+        """The board behind the open port, or the line to it. Raises PortNotOpenError."""
         if self._board is None:
             raise PortNotOpenError
         return self._board
 
     def due_s(self) -> float | None:
-        """When there will be something to read without a write; see VirtualBoard."""
+        """When there will be something to read without a write; see Board."""
         return self.board.due_s()
 
     @property

@@ -293,7 +293,11 @@ class TestNotOpened:
             ("/dev/ttyNOTHERE0", "there is no /dev/ttyNOTHERE0: is it plugged in"),
             ("/dev/null", "/dev/null can't be used as a serial port"),
             ("COM3", "there is no COM3"),
-            ("virtual://due", "there is no virtual board 'due', but: uno"),
+            ("virtual://due", 'there is no virtual board "due"; known: virtual://uno'),
+            (
+                "virtual://uno?drp=0.1",
+                'virtual://uno?drp=0.1: a virtual board has no parameter "drp"; did you mean drop?',
+            ),
             ("bluetooth://board", "virtual://uno"),
             ("socket://localhost", "names no host and port"),
             ("a\0b", "embedded null byte"),
