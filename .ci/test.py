@@ -18,6 +18,7 @@ TEST_PACKAGES = (
     *("libsimavr-dev", "gcc", "libc6-dev"),  # run it on the emulated board
     "g++",  # run its protocol code on this machine
     "avrdude",  # upload it through the real bootloaders
+    "ser2net",  # reach a board over the network
 )
 COVERAGE_PERCENT = 95
 COMPLETE_PACKAGE = "gateway/protocol"  # its coverage is 100 %

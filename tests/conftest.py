@@ -1,5 +1,6 @@
 """What every test shares: the `needs` marker, which keeps a missing tool from counting as green."""
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Generator
@@ -14,6 +15,8 @@ TOOLS: dict[str, Callable[[], bool]] = {
     "simavr": lambda: Path("/usr/include/simavr/sim_avr.h").is_file() and bool(shutil.which("cc")),
     "g++": lambda: bool(shutil.which("g++")),
     "make": lambda: bool(shutil.which("make")),
+    "ser2net": lambda: bool(shutil.which("ser2net") or shutil.which("ser2net", path="/usr/sbin")),
+    "pty": lambda: importlib.util.find_spec("termios") is not None,  # not on Windows
 }
 """Tools that some tests need beside Python, each with the check that finds it."""
 

@@ -65,7 +65,7 @@ def using(url: str, doing: str) -> Iterator[None]:
         raise LinkError(Reason.NO_ANSWER, f"{url} takes no more bytes: the board or its USB chip hangs") from error
     except PORT_ERRORS as error:
         raise LinkError(
-            Reason.PORT_MISSING, f"{url} was lost while {doing}: {_cause(error)}; is it still plugged in?"
+            Reason.PORT_MISSING, f"{url} was lost while {doing}: {_cause(error)}; {_lost_cure(url)}"
         ) from error
 
 
@@ -91,12 +91,29 @@ def scheme_of(url: str) -> str:
 def _not_opened(url: str, error: Exception) -> LinkError:
     scheme = scheme_of(url)
     if scheme in NETWORK_SCHEMES:
-        detail = f"nobody answers at {url}: {_cause(error)}; is the address right, and does ser2net run there?"
-        return LinkError(Reason.PORT_MISSING, detail)
+        return LinkError(Reason.PORT_MISSING, _unreached(url, error))
+    if scheme == "virtual":
+        return LinkError(Reason.PORT_MISSING, f"{url}: {_cause(error)}")  # which tells what would be right
     if scheme:
         return LinkError(Reason.PORT_MISSING, f"{url}: {_cause(error)}; a port is {PORT_KINDS}")
     reason = _reason(error)
     return LinkError(reason, CURES[reason](url, error))
+
+
+def _unreached(url: str, error: Exception) -> str:
+    if scheme_of(url) == "socket" or error.__context__ is not None:  # what connecting raised
+        return f"nobody answers at {url}: {_cause(error)}; is the address right, and does ser2net run there?"
+    if "'control'" in str(error):
+        cure = "its port has no modem lines, or does not tell of them: add ?ign_set_control to the address"
+    else:
+        cure = "does ser2net offer it as telnet(rfc2217)? A plain tcp one is socket://"
+    return f"{url} does not answer as RFC 2217 wants: {error}; {cure}"
+
+
+def _lost_cure(url: str) -> str:
+    if scheme_of(url) in NETWORK_SCHEMES:
+        return "does ser2net still run there, and is the board still plugged in?"
+    return "is it still plugged in?"
 
 
 def _reason(error: Exception) -> Reason:

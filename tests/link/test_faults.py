@@ -133,6 +133,26 @@ def test_using_a_port_that_is_lost(error: Exception) -> None:
     assert "still plugged in" in str(failure)
 
 
+@pytest.mark.parametrize("url", ["socket://host:2000", "rfc2217://host:2217"])
+def test_a_network_port_that_is_lost_asks_for_ser2net(url: str) -> None:
+    with pytest.raises(LinkError, match="reading: gone; does ser2net still run there"), faults.using(url, "reading"):
+        raise serial.SerialException("gone")
+
+
+def test_a_peer_that_is_no_rfc2217_server_is_told_from_none() -> None:
+    url = "rfc2217://host:2217"
+    refused = OSError(errno.ECONNREFUSED, "Connection refused")
+    assert f"nobody answers at {url}: Connection refused" in str(
+        opening_failed(caused_by(refused, serial.SerialException("no")), url)
+    )
+    plain = opening_failed(serial.SerialException("Remote does not seem to support RFC2217"), url)
+    assert f"{url} does not answer as RFC 2217 wants: Remote does not seem" in str(plain)
+    assert "telnet(rfc2217)? A plain tcp one is socket://" in str(plain)
+    bare = opening_failed(serial.SerialException("timeout while waiting for option 'control'"), url)
+    assert "add ?ign_set_control to the address" in str(bare)
+    assert {plain.reason, bare.reason} == {Reason.PORT_MISSING}
+
+
 def test_a_write_that_hangs_is_no_missing_port() -> None:
     failure = using_failed(serial.SerialTimeoutException("Write timeout"))
     assert failure.reason is Reason.NO_ANSWER
