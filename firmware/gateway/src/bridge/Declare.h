@@ -17,6 +17,8 @@ uint8_t a_RANGE_has_its_minimum_above_its_maximum();
 uint8_t the_SAFE_value_lies_outside_the_RANGE();
 uint8_t HOLD_needs_a_SAFE_value();
 uint8_t SAFE_and_HOLD_are_for_outputs();
+uint8_t SCALE_is_for_integers();
+uint8_t a_SCALE_goes_from_minus_9_to_9();
 
 // ---- types -------------------------------------------------------------------------------------------------------
 
@@ -133,6 +135,10 @@ template <class... Rest> constexpr Traits with(Traits t, HoldOption, Rest... res
 template <class... Rest> constexpr Traits with(Traits t, ScaleOption o, Rest... rest) {
   return with(Traits{t.type, t.flags, o.power, t.least, t.most, t.safe}, rest...);
 }
+template <class Other, class... Rest> constexpr Traits with(Traits t, Other, Rest...) {
+  static_assert(sizeof(Other) == 0, "BRIDGE: the options of a line are RANGE(...), SAFE(...), SCALE(...) and HOLD");
+  return t;
+}
 
 constexpr Traits checked(Traits t) {
   return isBelow(t.type, t.most, t.least) ? (a_RANGE_has_its_minimum_above_its_maximum(), t)
@@ -140,7 +146,9 @@ constexpr Traits checked(Traits t) {
          : t.flags & kNeedsHold && !(t.flags & kHasSafe) ? (HOLD_needs_a_SAFE_value(), t)
          : t.flags & kHasSafe && (isBelow(t.type, t.safe, t.least) || isBelow(t.type, t.most, t.safe))
              ? (the_SAFE_value_lies_outside_the_RANGE(), t)
-             : t;
+         : t.scale && (t.type == kBool || t.type == kF32) ? (SCALE_is_for_integers(), t)
+         : t.scale < -9 || t.scale > 9 ? (a_SCALE_goes_from_minus_9_to_9(), t)
+                                       : t;
 }
 
 // ---- texts -------------------------------------------------------------------------------------------------------
@@ -209,6 +217,7 @@ template <class F, F function> struct Reading {
 };
 template <class T, T (*function)()> struct Reading<T (*)(), function> {
   static constexpr Type type = TypeOf<T>::type;
+  static_assert(type != kNone, "BRIDGE: a READING needs a function that returns its value, not a void one");
   static constexpr uint8_t flags = kReadable;
   static Bits access() { return toBits(function()); }
 };
@@ -251,6 +260,10 @@ constexpr Argument<A, B> argument(const char (&text)[N], A least, B most, const 
 }
 template <size_t N, class A, class B> constexpr Argument<A, B> argument(const char (&text)[N], A least, B most) {
   return argument(text, least, most, "");
+}
+template <size_t N> constexpr Argument<int, int> argument(const char (&text)[N]) {
+  static_assert(N == 0, "BRIDGE: an ARG needs its name, its minimum and its maximum");
+  return {text, "", {0, 0}, {0}};
 }
 
 template <size_t... I> struct Indices {};
@@ -391,11 +404,13 @@ constexpr uint8_t byteOf(const Names &n, uint16_t i) {
 // ---- what a sketch writes --------------------------------------------------------------------------------------------
 
 #define READING(name, unit, ...) \
-  bridging::channel<bridging::Reading<BRIDGE_FUNCTION(__VA_ARGS__, ~)>>(name, unit BRIDGE_OPTIONS(__VA_ARGS__))
+  bridging::channel<bridging::Reading<BRIDGE_FUNCTION(~, ##__VA_ARGS__, BRIDGE_NONE)>>( \
+      name, unit BRIDGE_OPTIONS(__VA_ARGS__))
 #define OUTPUT_(name, unit, ...) \
-  bridging::channel<bridging::Writing<BRIDGE_FUNCTION(__VA_ARGS__, ~)>>(name, unit BRIDGE_OPTIONS(__VA_ARGS__))
+  bridging::channel<bridging::Writing<BRIDGE_FUNCTION(~, ##__VA_ARGS__, BRIDGE_NONE)>>( \
+      name, unit BRIDGE_OPTIONS(__VA_ARGS__))
 #define ACTION(name, text, ...) \
-  bridging::Operation<BRIDGE_FUNCTION(__VA_ARGS__, ~)>::row(name, text BRIDGE_OPTIONS(__VA_ARGS__))
+  bridging::Operation<BRIDGE_FUNCTION(~, ##__VA_ARGS__, BRIDGE_NONE)>::row(name, text BRIDGE_OPTIONS(__VA_ARGS__))
 
 #define RANGE(least, most) bridging::range(least, most)
 #define SAFE(value) bridging::safe(value)
@@ -404,7 +419,10 @@ constexpr uint8_t byteOf(const Names &n, uint16_t i) {
 #define HOLD bridging::HoldOption()
 #define ARG(...) bridging::argument(__VA_ARGS__)
 
-#define BRIDGE_FUNCTION(function, ...) decltype(&function), &function
+// The function of a line; where a text is missing in front of it none is left, and the name behind them all is taken,
+// which nobody declares.
+#define BRIDGE_FUNCTION(nothing, function, ...) decltype(&function), &function
+#define BRIDGE_NONE bridging::a_line_needs_NAME_then_UNIT_or_DESCRIPTION_then_FUNCTION
 #define BRIDGE_OPTIONS(function, ...) , ##__VA_ARGS__
 
 #define BRIDGE_COUNT(rows) (sizeof(rows) / sizeof *(rows))
