@@ -36,7 +36,8 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "runtime": frozenset(
         {"protocol", "link", "store", "board", "tools", "web", "integrations", "server", "config", "resources"}
     ),
-    "cli": frozenset({"config", "runtime", "tools", "resources", "protocol.messages"}),  # the protocol's version
+    # the version of the protocol, and what the URL of a virtual board may say
+    "cli": frozenset({"config", "runtime", "tools", "resources", "protocol.messages", "link.virtual_url"}),
     "__main__": frozenset({"cli"}),
 }
 """What of the gateway each of its packages may import beside itself: a package, or one module of it."""

@@ -23,6 +23,8 @@ import pytest
 
 from tests.running import PATIENCE_S, Answer, GatewayProcess
 
+pytestmark = pytest.mark.process
+
 CONFIG = """\
 http:
   allowed_hosts: [lab.example]
@@ -1052,6 +1054,35 @@ extra: 3
 
 Reports = Mapping[str, subprocess.CompletedProcess[str]]
 
+CHECKS: dict[str, tuple[str, dict[str, str], list[str]]] = {
+    "broken-yaml": ("boards:\n  uno:\n    port: virtual://uno\n bad: 3\n", {}, ["4:2", "not YAML"]),
+    "no-such-virtual-board": ("boards: {uno: {port: 'virtual://mega'}}\n", {}, ["1:22", '"mega"', "virtual://uno"]),
+    "virtual-board-without-name": ("boards: {uno: {port: 'virtual://'}}\n", {}, ["1:22", "virtual://uno"]),
+    "no-such-fault-of-the-line": (
+        "boards: {uno: {port: 'virtual://uno?drp=0.1'}}\n",
+        {},
+        ["1:22: boards.uno.port", "did you mean drop?"],
+    ),
+    "list-of-a-variable": (
+        "boards: {uno: {port: virtual://uno}}\n",
+        {"GATEWAY_HTTP__ALLOWED_HOSTS": "[a.b, c d]"},
+        ["GATEWAY_HTTP__ALLOWED_HOSTS: http.allowed_hosts.1", "host name"],
+    ),
+    "empty-variable": (
+        "boards: {uno: {port: virtual://uno}}\n",
+        {"GATEWAY_HTTP__LISTEN": ""},
+        ["GATEWAY_HTTP__LISTEN: http.listen: is empty"],
+    ),
+    "empty-key": ("http: {listen: }\nboards: {uno: {port: virtual://uno}}\n", {}, ["1:15: http.listen: is empty"]),
+}
+"""Configurations with one thing wrong each, the environment, and what the one line about it has to say."""
+
+GOOD: dict[str, tuple[str, dict[str, str]]] = {
+    "brackets": ("boards: {uno: {port: virtual://uno}}\n", {"GATEWAY_HTTP__ALLOWED_HOSTS": "[a.b, c.d]"}),
+    "slow-polls": ("boards: {uno: {port: virtual://uno, poll_interval: 1s}}\n", {}),
+}
+"""Configurations with nothing wrong."""
+
 REPORTS: dict[str, tuple[str, ...]] = {
     "version": ("--version",),
     "schema": ("config", "schema"),
@@ -1062,6 +1093,7 @@ REPORTS: dict[str, tuple[str, ...]] = {
     "several-boards": ("run", "--config", "several.yaml", "--port", "virtual://uno"),
     "not-loopback": ("run", "--port", "virtual://uno", "--listen", "0.0.0.0:0"),
     "no-host": ("run", "--port", "virtual://uno", "--listen", "8080"),
+    "no-name-of-a-host": ("run", "--port", "virtual://uno", "--listen", "12:30"),
     "no-such-kind-of-port": ("run", "--port", "nope://x"),
     "no-such-command": ("rn",),
     "no-such-option": ("run", "--prot", "x"),
@@ -1087,7 +1119,27 @@ def reports(gateway: GatewayProcess, tmp_path_factory: pytest.TempPathFactory) -
         *("config", "check", "--config", "all-wrong.yaml"),
         environ={"GATEWAY_HTTP__LISEN": "127.0.0.1:9000", "GATEWAY_BOARDS__UNO__QUEUE_LIMIT": "none"},
     )
+    for name, (text, environ, *_) in {**CHECKS, **GOOD}.items():
+        (folder / f"{name}.yaml").write_text(text)
+        processes[name] = start(folder, "config", "check", "--config", f"{name}.yaml", environ=environ)
     return {name: ended(process) for name, process in processes.items()}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_one_thing_wrong_is_told_in_one_line_and_without_false_claims(reports: Reports, name: str) -> None:
+    said = CHECKS[name][2]
+    checked = reports[name]
+    assert (checked.returncode, checked.stdout) == (2, "")
+    (line,) = checked.stderr.splitlines()
+    assert [word for word in said if word not in line] == [], line
+    for word in ("None", "default", "missing"):
+        assert word not in line
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_is_right_is_said_to_be(reports: Reports, name: str) -> None:
+    assert (reports[name].returncode, reports[name].stderr) == (0, "")
+    assert "good" in reports[name].stdout
 
 
 def test_configuration_errors_come_all_at_once_with_their_place(reports: Reports) -> None:
@@ -1133,6 +1185,7 @@ def test_configuration_errors_as_json_and_on_run(reports: Reports) -> None:
         ("several-boards", ["--port", *BOARDS]),
         ("not-loopback", ["0.0.0.0", "http.allow_anonymous", "127.0.0.1"]),
         ("no-host", ["--listen", "HOST:PORT"]),
+        ("no-name-of-a-host", ["--listen", "12 is neither", "HOST:PORT"]),
         ("no-such-kind-of-port", ["--port", "nope", "virtual", "socket", "rfc2217"]),
         ("no-such-command", ["rn", "run"]),
         ("no-such-option", ["--prot", "--port"]),

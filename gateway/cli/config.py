@@ -1,13 +1,12 @@
 """`gateway config check` and `gateway config schema`."""
 
 import json
-import os
 from pathlib import Path
 
 import click
 
-from gateway.cli.options import config_option
-from gateway.config import Config, load
+from gateway.cli.options import config_option, configuration
+from gateway.config import Config
 from gateway.errors import ConfigError
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -22,10 +21,10 @@ def command() -> None:
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def check(*, config_file: Path | None, as_json: bool) -> None:
-    """Say everything that is wrong with the configuration and the environment; start nothing."""
+    """Say everything that is wrong with the configuration. Looks at the environment too, and starts nothing."""
     file = str(config_file) if config_file else None
     try:
-        config = load(config_file, environ=os.environ)
+        config = configuration(config_file)
     except ConfigError as error:
         if as_json:
             click.echo(json.dumps({"valid": False, "file": file, "problems": error.problems}, indent=2))
@@ -39,5 +38,5 @@ def check(*, config_file: Path | None, as_json: bool) -> None:
 
 @command.command
 def schema() -> None:
-    """Print the JSON Schema of the configuration, for editors that complete and check YAML."""
+    """Print the JSON Schema of the configuration. Editors complete and check YAML with it."""
     click.echo(json.dumps({"$schema": SCHEMA_DIALECT, **Config.model_json_schema()}, indent=2))

@@ -1,12 +1,14 @@
-"""What several commands share: where the configuration comes from."""
+"""What several commands share: where the configuration comes from, and how it is read."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
-from gateway.config import DEFAULT_FILE
+from gateway.config import DEFAULT_FILE, Config, load
+from gateway.link import virtual_url
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -21,6 +23,11 @@ def config_option(function: Function) -> Function:
         callback=lambda _context, _parameter, file: file or _default(),
         help=f"Configuration file; {DEFAULT_FILE} here unless told otherwise.",
     )(function)
+
+
+def configuration(config_file: Path | None, *, port: str | None = None, listen: str | None = None) -> Config:
+    """The configuration under this process's environment and these options. Raises ConfigError."""
+    return load(config_file, environ=os.environ, port=port, listen=listen, check_virtual=virtual_url.parse)
 
 
 def _default() -> Path | None:

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.console import start_logging
-from gateway.cli.options import config_option
-from gateway.config import load
+from gateway.cli.options import config_option, configuration
 
 
 @click.command
@@ -18,7 +17,7 @@ from gateway.config import load
 @click.option("--verbose", "-v", is_flag=True, help="Log repeated failures and other details too.")
 def command(*, config_file: Path | None, port: str | None, listen: str | None, verbose: bool) -> None:
     """Serve the configured boards until Ctrl-C or SIGTERM."""
-    config = load(config_file, environ=os.environ, port=port, listen=listen)
+    config = configuration(config_file, port=port, listen=listen)
     start_logging(verbose=verbose, environ=os.environ)
     from gateway.runtime import Gateway  # brings Flask: not before the configuration is known to be right
 

@@ -51,6 +51,13 @@ def test_help_lists_every_command_and_tells_of_completion() -> None:
     assert "_GATEWAY_COMPLETE=bash_source" in result.stdout
 
 
+@pytest.mark.parametrize("arguments", [("--help",), ("config", "--help")])
+def test_no_summary_of_a_command_is_cut(arguments: tuple[str, ...]) -> None:
+    summaries = run(*arguments).stdout.partition("Commands:\n")[2]
+    assert summaries.startswith("  c")
+    assert "..." not in summaries
+
+
 def test_commands_and_options_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     for words, expected in (("gateway r", "run"), ("gateway config ", "check"), ("gateway run --li", "--listen")):
         monkeypatch.setenv("COMP_WORDS", words)
@@ -105,6 +112,25 @@ def test_no_configuration_names_both_cures() -> None:
     assert result.exit_code == 2
     assert "--config FILE" in result.stderr
     assert "--port" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--listen", "12:30"),
+            "--listen: http.listen: 12 is neither an IP address nor a host name; must be HOST:PORT",
+        ),
+        (
+            ("--port", "virtual://mega"),
+            '--port: boards.board.port: there is no virtual board "mega"; known: virtual://uno',
+        ),
+    ],
+)
+def test_an_option_that_means_nothing_is_refused_before_the_start(arguments: tuple[str, str], message: str) -> None:
+    result = run("run", "--port", "virtual://uno", *arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(message)
 
 
 def test_the_environment_is_checked_too(monkeypatch: pytest.MonkeyPatch, empty_folder: Path) -> None:
