@@ -1,6 +1,5 @@
 """What every test shares: the `needs` marker, which keeps a missing tool from counting as green."""
 
-import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Generator
@@ -9,14 +8,30 @@ from pathlib import Path
 import pytest
 from coverage import Coverage
 
+FUZZER_RUNTIME = "llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a"
+
+
+def has_posix() -> bool:
+    """Whether this system has terminals and groups as Unix knows them."""
+    try:
+        import fcntl  # noqa: F401
+        import grp  # noqa: F401
+        import termios  # noqa: F401
+    except ImportError:  # Windows
+        return False
+    return True
+
+
 TOOLS: dict[str, Callable[[], bool]] = {
+    "arduino-builder": lambda: bool(shutil.which("arduino-builder")),
     "avr-gcc": lambda: bool(shutil.which("avr-gcc")) and Path("/usr/share/arduino/hardware/arduino/avr").is_dir(),
     "avrdude": lambda: bool(shutil.which("avrdude")),
     "simavr": lambda: Path("/usr/include/simavr/sim_avr.h").is_file() and bool(shutil.which("cc")),
+    "clang": lambda: bool(shutil.which("clang++")) and any(Path("/usr/lib").glob(FUZZER_RUNTIME)),
     "g++": lambda: bool(shutil.which("g++")),
     "make": lambda: bool(shutil.which("make")),
     "ser2net": lambda: bool(shutil.which("ser2net") or shutil.which("ser2net", path="/usr/sbin")),
-    "pty": lambda: importlib.util.find_spec("termios") is not None,  # not on Windows
+    "posix": has_posix,
 }
 """Tools that some tests need beside Python, each with the check that finds it."""
 

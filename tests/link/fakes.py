@@ -2,11 +2,10 @@
 
 import contextlib
 import os
-import termios
-import tty
 from collections.abc import Iterator
 from pathlib import Path
 
+CONTROL_FLAGS = 2  # place of c_cflag among termios attributes
 LATER_S = 0.05  # when a helper thread acts, so that what it interrupts has most likely begun; nothing depends on it
 
 
@@ -24,9 +23,11 @@ class FakeClock:
 
 
 class Pty:
-    """A pseudo-terminal: `path` is the port, the test reads and writes the board's end."""
+    """A pseudo-terminal: `path` is the port, the test reads and writes the board's end. Needs `posix`."""
 
     def __init__(self) -> None:
+        import tty
+
         self._master, slave = os.openpty()
         tty.setraw(slave)
         self.path = os.ttyname(slave)
@@ -48,14 +49,18 @@ class Pty:
         with contextlib.suppress(OSError):
             os.close(self._master)
 
-    def control_flags(self) -> int:
-        """c_cflag as it stands."""
-        return int(termios.tcgetattr(self._master)[2])
+    def hupcl(self) -> bool:
+        """Whether closing the port would drop DTR."""
+        import termios
+
+        return bool(termios.tcgetattr(self._master)[CONTROL_FLAGS] & termios.HUPCL)
 
     def set_hupcl(self) -> None:
         """As the kernel creates a real serial port."""
+        import termios
+
         attributes = termios.tcgetattr(self._master)
-        attributes[2] |= termios.HUPCL
+        attributes[CONTROL_FLAGS] |= termios.HUPCL
         termios.tcsetattr(self._master, termios.TCSANOW, attributes)
 
 

@@ -3,7 +3,6 @@
 import errno
 import os
 import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,8 @@ from gateway.link import faults
 from gateway.model import Reason
 
 PORT = "/dev/ttyNOTHERE0"
+TERMINAL_ERROR: type[Exception] = next(iter(faults.TERMINAL_ERRORS), OSError)
+"""What a terminal raises, termios.error where there is such a thing."""
 
 
 def opening_failed(error: Exception, url: str = PORT) -> LinkError:
@@ -45,7 +46,7 @@ def caused_by(cause: Exception, error: Exception) -> Exception:
         (serial.SerialException(errno.EPERM, "could not"), Reason.PERMISSION_DENIED, "log out and in again"),
         (serial.SerialException(errno.EBUSY, "could not open"), Reason.PORT_BUSY, "serial monitor"),
         (serial.SerialException(errno.EAGAIN, "could not lock"), Reason.PORT_BUSY, f"fuser -v {PORT}"),
-        (termios.error(errno.EIO, "Input/output error"), Reason.PORT_MISSING, "is it plugged in"),
+        (TERMINAL_ERROR(errno.EIO, "Input/output error"), Reason.PORT_MISSING, "is it plugged in"),
         (caused_by(OSError(errno.EBUSY, "busy"), serial.SerialException("no")), Reason.PORT_BUSY, "in use"),
         (
             serial.SerialException("could not open port 'COM3': PermissionError(13, 'Access is denied.', None, 5)"),
@@ -77,7 +78,7 @@ def test_a_missing_port_names_those_there_are(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_is_no_serial_port_says_so(tmp_path: Path) -> None:
-    failure = opening_failed(termios.error(errno.ENOTTY, "Inappropriate ioctl for device"), str(tmp_path))
+    failure = opening_failed(TERMINAL_ERROR(errno.ENOTTY, "Inappropriate ioctl for device"), str(tmp_path))
     assert failure.reason is Reason.PORT_MISSING
     assert "can't be used as a serial port: Inappropriate ioctl for device" in str(failure)
 
@@ -87,6 +88,7 @@ def test_a_rate_that_can_not_be_is_told_in_pyserials_words(tmp_path: Path) -> No
     assert "Not a valid baudrate: -1" in str(opening_failed(error, str(tmp_path)))
 
 
+@pytest.mark.needs("posix")
 def test_the_group_named_is_the_one_that_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     port = tmp_path / "ttyS0"
     port.touch()
@@ -117,7 +119,7 @@ def test_windows_is_not_sent_to_fuser(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         serial.SerialException("device reports readiness to read but returned no data"),
         OSError(errno.EIO, "Input/output error"),
-        termios.error(errno.EIO, "Input/output error"),
+        TERMINAL_ERROR(errno.EIO, "Input/output error"),
         PermissionError(errno.EACCES, "Windows, unplugged"),
         TypeError("an integer is required"),
         ValueError("filedescriptor out of range in select()"),

@@ -7,7 +7,6 @@ import os
 import select
 import threading
 import time
-import tty
 from types import TracebackType
 from typing import Self
 
@@ -27,6 +26,8 @@ class PtyBoard:
         self._thread = threading.Thread(target=self._run, name="pty-board", daemon=True)
 
     def __enter__(self) -> Self:
+        import tty  # which Windows has not
+
         self._master, self._slave = os.openpty()  # held open, else closing the port would be the end of the terminal
         tty.setraw(self._slave)
         self.path = os.ttyname(self._slave)

@@ -10,7 +10,7 @@ from tests.ports.pty_board import PtyBoard
 from tests.ports.ser2net import Ser2net
 from tests.running import PATIENCE_S, GatewayProcess
 
-pytestmark = [pytest.mark.needs("ser2net", "pty"), pytest.mark.process]
+pytestmark = [pytest.mark.needs("ser2net"), pytest.mark.process]
 
 QUERY = {"socket": "", "rfc2217": "?ign_set_control"}
 """A pseudo-terminal has no modem lines that ser2net could tell of."""
