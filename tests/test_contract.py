@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -1098,7 +1099,9 @@ REPORTS: dict[str, tuple[str, ...]] = {
     "no-such-command": ("rn",),
     "no-such-option": ("run", "--prot", "x"),
 }
-"""Command lines that end by themselves; they are started together, since starting is what takes their time."""
+"""Command lines that end by themselves."""
+STARTED_TOGETHER = 3
+"""Starting is what takes their time, and more at once would each take longer than a test waits."""
 
 
 @pytest.fixture(scope="module")
@@ -1109,20 +1112,25 @@ def reports(gateway: GatewayProcess, tmp_path_factory: pytest.TempPathFactory) -
     (folder / "several.yaml").write_text(CONFIG)
     (folder / "all-wrong.yaml").write_text(ALL_WRONG)
     address = gateway.url.removeprefix("http://")
-    processes = {name: start(folder, *arguments) for name, arguments in REPORTS.items()}
-    processes["address-in-use"] = start(folder, "run", "--port", "virtual://uno", "--listen", address)
-    processes["unknown-variable"] = start(
-        folder, "run", "--port", "virtual://uno", environ={"GATEWAY_HTTP__LISEN": "127.0.0.1:0"}
-    )
-    processes["all-wrong"] = start(
-        folder,
-        *("config", "check", "--config", "all-wrong.yaml"),
-        environ={"GATEWAY_HTTP__LISEN": "127.0.0.1:9000", "GATEWAY_BOARDS__UNO__QUEUE_LIMIT": "none"},
-    )
+    lines: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {
+        **{name: (arguments, {}) for name, arguments in REPORTS.items()},
+        "address-in-use": (("run", "--port", "virtual://uno", "--listen", address), {}),
+        "unknown-variable": (("run", "--port", "virtual://uno"), {"GATEWAY_HTTP__LISEN": "127.0.0.1:0"}),
+        "all-wrong": (
+            ("config", "check", "--config", "all-wrong.yaml"),
+            {"GATEWAY_HTTP__LISEN": "127.0.0.1:9000", "GATEWAY_BOARDS__UNO__QUEUE_LIMIT": "none"},
+        ),
+    }
     for name, (text, environ, *_) in {**CHECKS, **GOOD}.items():
         (folder / f"{name}.yaml").write_text(text)
-        processes[name] = start(folder, "config", "check", "--config", f"{name}.yaml", environ=environ)
-    return {name: ended(process) for name, process in processes.items()}
+        lines[name] = ("config", "check", "--config", f"{name}.yaml"), environ
+
+    def run(line: tuple[tuple[str, ...], Mapping[str, str]]) -> "subprocess.CompletedProcess[str]":
+        arguments, environ = line
+        return ended(start(folder, *arguments, environ=environ))
+
+    with ThreadPoolExecutor(STARTED_TOGETHER) as pool:
+        return dict(zip(lines, pool.map(run, lines.values()), strict=True))
 
 
 @pytest.mark.parametrize("name", CHECKS)
