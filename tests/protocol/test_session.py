@@ -110,10 +110,22 @@ def test_a_board_that_opening_reset_hears_nothing_for_two_and_a_half_seconds_the
     assert bench.advance() == [SetBaud(250_000)]
     assert bench.advance(2.49) == []
     assert bench.advance(0.01) == [SetBaud(115_200), Write(LEAVE_BOOTLOADER)]
-    assert bench.advance(0.49) == []
+    assert bench.advance(0.24) == []
     greeting = bench.advance(0.01)
     assert greeting[0] == SetBaud(250_000)
     assert frame_of(greeting).type == m.Hello.TYPE
+
+
+def test_a_board_that_opening_did_not_reset_may_sit_in_a_bootloader_and_is_told_to_leave_before_any_silence() -> None:
+    bench = Bench(connect_plan(baud=250_000, answers_at_once=True, fixed_baud=False))
+    hello = written(bench.advance())
+    assert bench.advance(0.5) == [SetBaud(115_200), Write(LEAVE_BOOTLOADER)]
+    again = bench.advance(0.25)
+    assert again[0] == SetBaud(250_000)
+    assert written(again) == hello
+    assert bench.advance(0.5) == []
+    assert bench.advance(2.49) == []
+    assert bench.advance(0.01) == [SetBaud(115_200), Write(LEAVE_BOOTLOADER)]
 
 
 def test_boot_ends_the_silence_at_once() -> None:
