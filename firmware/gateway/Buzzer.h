@@ -1,5 +1,5 @@
 // One buzzer on any pin. Arduino's tone() does the same for 1.3 KB of flash more, which is a tenth of this sketch.
-// As with tone(), PWM of pins 3 and 11 (Uno) or 9 and 10 (Mega) stops while it sounds.
+// As with tone(), it ends PWM on pins 3 and 11 (Uno) or 9 and 10 (Mega), which share its timer.
 #pragma once
 #include <stdint.h>
 

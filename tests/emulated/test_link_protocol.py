@@ -18,6 +18,7 @@ from gateway.protocol.messages import (
     ErrorCode,
     HelloFlag,
     HelloReply,
+    Log,
     Outcome,
     Ping,
     PingReply,
@@ -286,3 +287,34 @@ def test_a_sketch_that_prints_is_still_understood(bench: Bench, sketch: Callable
     whole = [line for line in host.texts if line.startswith("line ")]
     assert len(whole) > 10
     assert not any(isinstance(event, Boot) for event in host.events)
+
+
+def test_a_sketch_that_printed_before_it_opened_the_bridge_says_boot_all_the_same(
+    bench: Bench, sketch: Callable[[str, str], Path]
+) -> None:
+    """Its banner may be cut by the second `begin`, but both BOOTs come, and the output's own log line later."""
+    with start_sketch(bench, sketch("banner", "uno")) as board, RawHost(board.port) as host:
+        link = open_link(board, host)
+        link.board.reset()
+        host.wait_boot()
+        assert host.wait_boot().uptime_ms >= 200
+        host.hello(session=SESSION + 1)
+        assert host.run(1, link.target("pump"), arguments=ON).code == 0
+        host.poll(link.schema)
+    logged = [event.text for event in host.events if isinstance(event, Log)]
+    assert logged == [b"pump is switched"], "nothing before the bridge was open"
+
+
+def test_a_handler_longer_than_the_failsafe_limit_does_not_end_in_the_failsafe_while_the_host_speaks(
+    bench: Bench, sketch: Callable[[str, str], Path]
+) -> None:
+    with start_sketch(bench, sketch("blocking", "uno")) as board, RawHost(board.port) as host:
+        link = open_link(board, host)
+        arguments = (2500).to_bytes(2, "little")
+        request = RunCommand(1, link.target("work"), 0, arguments)
+        host.send(request)
+        board.wait_pin(LED_PIN, 1)
+        host.send(Ping(7))  # waits in the board's ring until the handler returns
+        board.wait_pin(LED_PIN, 0)
+        assert host.run(1, link.target("work"), arguments=arguments).outcome == Outcome.DUPLICATE
+        assert not host.ask(Poll(0), PollReply).status & PollStatus.FAILSAFE

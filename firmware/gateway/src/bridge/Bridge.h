@@ -34,7 +34,7 @@ class Bridge {
   // Runs after the outputs went to their safe values: because the host fell silent, or asked for it.
   void onSafe(void (*function)()) { session.onSafe = function; }
 
-  // How long the host may be silent, in ms (2000 unless set). The host may ask for less, never for more.
+  // How long the host may be silent, in ms: 2000 unless set, 0 for as long as it asks. It may ask for less, never more.
   void failsafeAfter(uint16_t ms) { session.failsafeMs = ms; }
 
   // In the function of an output or an action: it did not do what it was asked for. Codes are 64 to 255.

@@ -37,6 +37,8 @@ Error Session::command() {
   } else if (const Error refused = target & kActionBit ? runAction() : writeOutput()) {
     record.refuse(command, refused);
     return refused;
+  } else if (port.available()) {
+    silence.start(silence.lengthMs);  // the host spoke while the handler ran, and was not heard
   }
   out.put(payload(), sizeof command);
   out.put8(outcome);

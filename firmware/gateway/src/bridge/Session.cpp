@@ -31,6 +31,7 @@ void Session::begin(uint8_t portFlags) {
   if (record.latched) flags |= kLatched | kLatchedBySafe;
   polledAtUs = micros();
   out.clear();
+  isMute = false;
   sendBoot();
   silence.start(kBootRepeatMs);
 }
@@ -77,8 +78,10 @@ void Session::sendTelemetry() {
   if (!lease.isRunning() || !beat.isOver()) return;
   beat.beganMs += beat.lengthMs;
   if (beat.isOver()) beat.start(beat.lengthMs);  // what was missed is not made up for
-  if (hasRoom()) putSample(streamedGroup);
-  sendEvent(kTelemetry, id);
+  const uint8_t sequence = eventSequence++;
+  if (!hasRoom()) return;
+  putSample(streamedGroup);
+  out.send(port, kTelemetry, sequence, id);
 }
 
 // ---- events ------------------------------------------------------------------------------------------------------
@@ -97,27 +100,19 @@ uint8_t Session::helloFlags() {
   return flags;
 }
 
-void Session::sendEvent(uint8_t eventType, uint8_t ofSession) {
-  const uint8_t sequence = eventSequence++;
-  if (hasRoom()) out.send(port, eventType, sequence, ofSession);
-  out.clear();
-}
-
 void Session::sendBoot() {
   out.put8(kProtocolVersion);
   out.put8(helloFlags());
   out.put32(millis());
-  sendEvent(kBoot, 0);
+  out.send(port, kBoot, eventSequence++, 0);
 }
 
 bool Session::log(const char *flashText) {
-  if (isFilling || !hasRoom()) {
-    eventSequence++;
-    return false;
-  }
+  const uint8_t sequence = eventSequence++;
+  if (isMute || !hasRoom()) return false;
   const size_t length = strlen_P(flashText);
   out.putFlash(flashText, length < kMaxPayload ? length : kMaxPayload);
-  sendEvent(kLog, id);
+  out.send(port, kLog, sequence, id);
   return true;
 }
 
@@ -184,7 +179,7 @@ Error Session::hello() {
   id = session();
   setFlag(kEpochMatches, record.epoch && record.epoch == get32(request + 8));
   const uint16_t askedMs = get16(request + 2);
-  silence.start(askedMs && askedMs < failsafeMs ? askedMs : failsafeMs);
+  silence.start(askedMs && (!failsafeMs || askedMs < failsafeMs) ? askedMs : failsafeMs);
   lease.stop();
 
   out.put8(kProtocolVersion);
@@ -272,7 +267,7 @@ void Session::putSample(uint8_t group) {
   putClock();
   out.put(&record.done, sizeof record.done);
   out.put8(decoder.count.rejected);
-  isFilling = true;
+  isMute = true;
   Groups groups;
   for (Channel channel; channel.exists(); channel.next()) {
     const uint8_t size = sizeOf(channel.type());
@@ -280,7 +275,7 @@ void Session::putSample(uint8_t group) {
     const Bits value = channel.value();
     out.put(&value, size);
   }
-  isFilling = false;
+  isMute = false;
 }
 
 Error Session::readGroup() {

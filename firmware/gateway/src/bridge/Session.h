@@ -12,7 +12,7 @@ namespace bridging {
 // Lives in a global Bridge: all that the constructor does not set begins at 0.
 class Session {
  public:
-  explicit Session(Stream &port) : port(port), failsafeMs(2000) {}
+  explicit Session(Stream &port) : port(port), failsafeMs(2000), isMute(true) {}
 
   void begin(uint8_t portFlags);    // the port is open and the outputs are safe
   void poll();                      // every frame that waits in the port, then what is due
@@ -58,7 +58,6 @@ class Session {
   void watchLink();
   void sendTelemetry();
 
-  void sendEvent(uint8_t eventType, uint8_t ofSession);
   void sendBoot();
   bool hasRoom();
   void putClock();
@@ -76,7 +75,7 @@ class Session {
   uint8_t detail;          // of the error under way
   uint8_t eventSequence;
   bool isPolling;          // poll() is not entered again from a handler's delay()
-  bool isFilling;          // readings are being written into `out`
+  bool isMute;             // no LOG now: before begin(), and while readings are being written into `out`
   uint32_t polledAtUs;
 
   Timer silence;           // of the host; before the first HELLO, until BOOT is repeated
