@@ -302,7 +302,7 @@ class TestNotOpened:
             ),
             ("bluetooth://board", "virtual://uno"),
             ("socket://localhost", "names no host and port"),
-            ("a\0b", "embedded null byte"),
+            ("a\0b", "embedded null"),
         ],
     )
     def test_missing(self, url: str, words: str, wake: Wake) -> None:
