@@ -2,15 +2,18 @@
 #
 #   ARGS      passed on: make run ARGS="--port /dev/ttyACM0"
 #   PYTHON    the Python to make .venv with; otherwise the first one that is 3.11 or newer
+#   VENV      where to make it instead of .venv
 #   NO_APT=1  never install a Debian package
 
 ARGS ?=
+FUZZ_SECONDS ?= 60
+export VENV ?= .venv
 
-BIN := .venv/bin
+BIN := $(VENV)/bin
 SETUP := @.ci/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: run test unit bench lint format clean help
+.PHONY: run test unit pythons bench fuzz lint format clean help
 
 run: ## Serve config.yaml; Ctrl-C stops
 	$(SETUP) run
@@ -24,9 +27,17 @@ unit: ## Run the tests that need nothing but Python and start no other program, 
 	$(SETUP) test
 	@$(BIN)/python -m pytest -n auto -m "not process and not exhaustive" --ignore=tests/emulated --ignore=tests/firmware $(ARGS)
 
+pythons: ## Run them on every Python from 3.11 that is installed; PYTHONS="..." names others
+	@.ci/pythons.sh
+
 bench: ## Measure what the gateway costs, in some four minutes; ARGS=serving for one part of four
 	$(SETUP) test
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: ## Look for input that breaks either end of the link, FUZZ_SECONDS=60 for the board's and about as long for the host's
+	$(SETUP) test
+	@$(BIN)/python -m tests.firmware.fuzzing $(FUZZ_SECONDS)
+	@FUZZ_EXAMPLES=$$(($(FUZZ_SECONDS) * 80)) $(BIN)/python -m pytest -q --timeout=0 tests/protocol/test_fuzz.py
 
 lint: ## Check style and types
 	$(SETUP) test

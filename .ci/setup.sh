@@ -1,12 +1,13 @@
 #!/bin/sh
-# Makes .venv with all that `make run` (argument: run) or `make test` (argument: test) needs of Python.
+# Makes .venv (VENV names another) with all that `make run` (argument: run) or `make test` (argument: test) needs of
+# Python.
 # A stamp tells for which Python, folder and pyproject.toml that was done: the next time takes no time.
 # PYTHON names the Python to take; otherwise it is the first of python3, python3.14 .. python3.11 that will do.
 set -eu
 cd "$(dirname "$0")/.."
 
 purpose=$1
-venv=.venv
+venv=${VENV:-.venv}
 oldest="3, 11"
 candidates="python3 python3.14 python3.13 python3.12 python3.11"
 
