@@ -152,9 +152,19 @@ class Quality(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ClockEstimate:
+    """A board's clock against the host's: how much faster it runs, and how far a moment told by it may be off. Each
+    error is a bound."""
+
+    rate_ppm: float
+    rate_error_ppm: float
+    error_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class BoardStatus:
     """One board's link and identity at one moment. `detail` says what was seen and the cure; `counters` are link
-    health counters by name; `failsafe` is None while outputs are free."""
+    health counters by name; `failsafe` is None while outputs are free, `clock` until enough is known of it."""
 
     board: str
     virtual: bool
@@ -166,13 +176,14 @@ class BoardStatus:
     failsafe: FailsafeCause | None = None
     resets: int = 0
     round_trip_s: float | None = None
+    clock: ClockEstimate | None = None
     counters: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sampled value. Both times are the moment its poll was *sent*: the value is never older than that says,
-    so an age made from them never flatters. `value` is None where the board gave NaN or left the declared range."""
+    """One sampled value. Both times are a moment that was certainly not after its sampling, so an age made from them
+    never flatters. `value` is None where the board gave NaN or left the declared range."""
 
     value: Value | None
     monotonic_s: float

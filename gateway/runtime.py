@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STOP_BOARDS_S = 0.4  # beside the 0.5 s that the server gives its views: stopping takes less than a second
 STATE_DIR_MODE = 0o700
 START_ID_BYTES = 8
-FEATURES = ("readings", "commands", "hold", "safe", "log")
+FEATURES = ("readings", "history", "commands", "hold", "safe", "log")
 """What clients may count on beside the board resources themselves; grows with the gateway."""
 
 logger = logging.getLogger(__name__)

@@ -33,7 +33,7 @@ from gateway.protocol.events import (
     Unanswered,
     Write,
 )
-from gateway.protocol.messages import HelloReply, Log, Ping
+from gateway.protocol.messages import HelloReply, Log, Ping, PingReply
 from gateway.protocol.session import Session
 
 CONTENTION_S = 10.0  # two lost sessions within this, without a reset, are another writer's work
@@ -134,7 +134,9 @@ class Conversation:
                 self._link.write(data)
             case SetBaud(baud):
                 self._link.set_baud(baud)
-            case Answered(request=Ping()) | Refused(request=Ping()) | TimedOut(request=Ping()):
+            case Answered(reply=PingReply(t_us=t_us)):
+                self._parts.poller.told_time(event, t_us)
+            case Refused(request=Ping()) | TimedOut(request=Ping()):
                 pass  # a sign of life is all it was for
             case Answered() | Refused() | TimedOut():
                 self._resume(event, now_s)
@@ -165,7 +167,7 @@ class Conversation:
         self._up = False
         board = self._parts.reporter.status.board
         self._parts.queue.refuse(BoardOffline(f"board {board} is connecting: {what}"))
-        self._parts.reporter.update(state=BoardState.CONNECTING, reason=None, detail=what)
+        self._parts.reporter.update(state=BoardState.CONNECTING, reason=None, detail=what, clock=None)
         self._parts.reporter.event(what, level=logging.WARNING)
 
     def _session_lost(self, now_s: float) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 
+from gateway.board.clock import BoardClock
 from gateway.board.latch import cause_in_poll
 from gateway.board.procedure import Procedure, Request
 from gateway.board.report import Reporter
@@ -23,6 +24,7 @@ class Poller:
         self._interval_s = interval_s
         self._reporter = reporter
         self._clock = clock
+        self._board_clock = BoardClock()
         self._groups: tuple[tuple[Channel, ...], ...] = ()
         self._next_group = 0
         self._left = 0
@@ -49,6 +51,7 @@ class Poller:
         self._next_group = 0
         self._left = len(self._groups)
         self._misses = 0
+        self._board_clock.begin()
         self.due_s = self._regular_s = now_s
 
     def poll(self) -> Procedure[bool]:
@@ -63,6 +66,14 @@ class Poller:
             self._missed()
         self._schedule_next(answered=answered)
         return answered
+
+    def told_time(self, exchange: Answered, t_us: int) -> float:
+        """An answer told the board's time. Gives the earliest monotonic second at which it can have been so."""
+        if exchange.round_trip_s is None:  # sent more than once, and nobody knows which copy was answered
+            return exchange.sent_s
+        received_s = self._clock.monotonic()
+        self._board_clock.exchange(t_us, sent_s=exchange.sent_s, received_s=received_s)
+        return self._board_clock.earliest(t_us, sent_s=exchange.sent_s, received_s=received_s)
 
     def _schedule_next(self, *, answered: bool) -> None:
         """The next group at once; after the last one, or a miss, the next round when it is due."""
@@ -83,11 +94,17 @@ class Poller:
             values = unpack_group(self._groups[reply.group], reply.values)
         except SchemaError:
             return False
-        # Stamped with the moment the poll was sent: the board sampled later, so no age made from it flatters.
-        time_s = self._clock.time() - (self._clock.monotonic() - exchange.sent_s)
-        samples = {name: Sample(value, exchange.sent_s, time_s) for name, value in values.items()}
+        # The board looks at its clock and samples then: no age made from that moment flatters.
+        sampled_s = self.told_time(exchange, reply.t_us)
+        time_s = self._clock.time() - (self._clock.monotonic() - sampled_s)
+        samples = {name: Sample(value, sampled_s, time_s) for name, value in values.items()}
         self._misses = 0
-        self._reporter.polled(samples, failsafe=cause_in_poll(reply.status), round_trip_s=exchange.round_trip_s)
+        self._reporter.polled(
+            samples,
+            failsafe=cause_in_poll(reply.status),
+            round_trip_s=exchange.round_trip_s,
+            clock=self._board_clock.estimate(),
+        )
         if reply.status & PollStatus.HOLD_LAPSED:
             self._reporter.event("a hold ended: its output is at its safe value", level=logging.INFO)
         return True

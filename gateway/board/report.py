@@ -5,7 +5,17 @@ from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from gateway.model import BoardState, BoardStatus, Clock, FailsafeCause, LogEntry, Reason, Sample, Value
+from gateway.model import (
+    BoardState,
+    BoardStatus,
+    Clock,
+    ClockEstimate,
+    FailsafeCause,
+    LogEntry,
+    Reason,
+    Sample,
+    Value,
+)
 from gateway.protocol.messages import HelloReply
 from gateway.protocol.session import LinkCounters
 from gateway.text import printable
@@ -58,12 +68,21 @@ class Reporter:
             self.status = status
             self._sink.publish_status(status)
 
-    def polled(self, samples: dict[str, Sample], *, failsafe: FailsafeCause | None, round_trip_s: float | None) -> None:
+    def polled(
+        self,
+        samples: dict[str, Sample],
+        *,
+        failsafe: FailsafeCause | None,
+        round_trip_s: float | None,
+        clock: ClockEstimate | None,
+    ) -> None:
         """One poll was answered: publishes its samples and what it says of the board in one step."""
         former = self.status
         state = BoardState.ONLINE if former.state is BoardState.DEGRADED else former.state
         detail = None if state is BoardState.ONLINE else former.detail
-        self.status = self._changed(state=state, detail=detail, failsafe=failsafe, round_trip_s=round_trip_s)
+        self.status = self._changed(
+            state=state, detail=detail, failsafe=failsafe, round_trip_s=round_trip_s, clock=clock
+        )
         self._sink.publish_samples(former.board, samples, status=self.status)
         if former.state is BoardState.DEGRADED:
             self.event("polls are answered again", level=logging.INFO)
@@ -113,7 +132,7 @@ class Reporter:
     def went_offline(self, reason: Reason, detail: str) -> None:
         """An attempt failed or the line was lost; a repeated failure is logged for the curious only."""
         repeated = (self.status.state, self.status.reason) == (BoardState.OFFLINE, reason)
-        self.update(state=BoardState.OFFLINE, reason=reason, detail=detail, round_trip_s=None)
+        self.update(state=BoardState.OFFLINE, reason=reason, detail=detail, round_trip_s=None, clock=None)
         if repeated:
             logger.debug("%s: still offline, %s: %s", self.status.board, reason, detail)
         else:

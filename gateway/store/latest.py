@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from gateway.model import BoardStatus, Channel, LogEntry, Quality, Sample, Schema, Value
 from gateway.store.feed import ChangeFeed
+from gateway.store.history import History
 
 LOG_ENTRIES = 500  # kept per board; the oldest go first
 _NO_SAMPLES: Mapping[str, Sample] = MappingProxyType({})
@@ -32,12 +33,13 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One board at one publication. As long as (`sequence`, `generation`) is the same, so are its status and every
-    value and quality; only ages differ."""
+    value and quality; only ages differ. `history` alone goes on: it is that of the schema, not of the publication."""
 
     sequence: int
     status: BoardStatus
     samples: Mapping[str, Sample]
     stale_after_s: float
+    history: History
 
     def readings(self, now_s: float) -> dict[str, Reading]:
         """Every readable channel in index order, judged at the monotonic second `now_s`; none while the schema is
@@ -74,7 +76,10 @@ class Latest:
     def __init__(self, statuses: Iterable[BoardStatus], *, stale_after_s: Mapping[str, float]) -> None:
         self.feed = ChangeFeed()
         self._snapshots = {
-            status.board: Snapshot(0, _frozen(status), _NO_SAMPLES, stale_after_s[status.board]) for status in statuses
+            status.board: Snapshot(
+                0, _frozen(status), _NO_SAMPLES, stale_after_s[status.board], _new_history(status.schema)
+            )
+            for status in statuses
         }
         self._logs: dict[str, tuple[LogEntry, ...]] = dict.fromkeys(self._snapshots, ())
         self._log_lock = threading.Lock()
@@ -100,7 +105,11 @@ class Latest:
             former = self._snapshots[status.board]
             same = _schema_hash(former.status.schema) == _schema_hash(status.schema)
             merged = MappingProxyType({**(former.samples if same else _NO_SAMPLES), **samples})
-            self._snapshots[status.board] = replace(former, sequence=sequence, status=status, samples=merged)
+            history = former.history if same else _new_history(status.schema)
+            history.append(samples)
+            self._snapshots[status.board] = replace(
+                former, sequence=sequence, status=status, samples=merged, history=history
+            )
 
     # ---- any thread, without a lock ----
 
@@ -124,6 +133,10 @@ def _age_s(sample: Sample, now_s: float) -> float:
 
 def _schema_hash(schema: Schema | None) -> int | None:
     return schema.sketch.schema_hash if schema else None
+
+
+def _new_history(schema: Schema | None) -> History:
+    return History(schema.channels if schema else ())
 
 
 def _frozen(status: BoardStatus) -> BoardStatus:

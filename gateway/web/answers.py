@@ -33,7 +33,12 @@ def empty_answer(status: int, *, headers: Mapping[str, str]) -> Response:
 
 def rfc3339(time_s: float) -> str:
     """Unix time as `2026-01-02T03:04:05.678Z`."""
-    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return written(datetime.fromtimestamp(time_s, UTC))
+
+
+def written(moment: datetime) -> str:
+    """A moment in UTC in the same form. What is written so sorts as text."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def rfc3339_or_none(time_s: float | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from flask import Request, Response
 
-from gateway.model import BoardState, BoardStatus, LogEntry, Schema
+from gateway.model import BoardState, BoardStatus, ClockEstimate, LogEntry, Schema
 from gateway.web.answers import json_answer, rfc3339
 from gateway.web.names import unknown
 from gateway.web.problems import RETRY_OFFLINE_S, Kind, Problem, ProblemError, retry_after
@@ -172,6 +172,7 @@ def _board_document(status: BoardStatus) -> dict[str, object]:
         "failsafe": {"latched": status.failsafe is not None, "cause": status.failsafe},
         "resets": status.resets,
         "round_trip_ms": None if status.round_trip_s is None else round(status.round_trip_s * 1000, 3),
+        "clock": _clock_document(status.clock) if status.clock else None,
         "counters": dict(status.counters),
     }
 
@@ -179,6 +180,14 @@ def _board_document(status: BoardStatus) -> dict[str, object]:
 def _sketch_document(schema: Schema) -> dict[str, object]:
     sketch = schema.sketch
     return {"name": sketch.name, "version": sketch.version, "schema": f"{sketch.schema_hash:08x}"}
+
+
+def _clock_document(clock: ClockEstimate) -> dict[str, object]:
+    return {
+        "rate_ppm": round(clock.rate_ppm, 1),
+        "rate_error_ppm": round(clock.rate_error_ppm, 1),
+        "error_ms": round(clock.error_s * 1000, 3),
+    }
 
 
 def _entry_document(entry: LogEntry) -> dict[str, object]:

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import islice
 from types import MappingProxyType
 from typing import Annotated, Any, NoReturn, Self, TypeVar, get_args
@@ -34,6 +35,10 @@ MAX_DEPTH = 16  # of arrays and objects in one another; no command needs more th
 MAX_DIGITS = 309  # of an integer; larger ones are beyond a double
 MAX_WAIT_S = 30.0
 MAX_ERRORS = 20  # listed in one problem
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[str | int, ...]
@@ -60,9 +65,23 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
 
 def _seconds(value: object) -> float:
     text = str(value)
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+    if _NUMBER.fullmatch(text):
         raise ValueError(f"needs a unit: write {text}s or {text}ms")
     return duration.parse(text)
+
+
+def _since(value: object) -> float | datetime:
+    text = str(value)
+    if _NUMBER.fullmatch(text) or re.fullmatch(duration.PATTERN, text):
+        return _seconds(text)
+    if _RFC3339.fullmatch(text.replace(" ", "+")) and " " in text:
+        raise ValueError("has a space where + was meant: in an address + is written %2B")
+    try:
+        if _RFC3339.fullmatch(text):
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text} is no date and time that there is") from None
+    raise ValueError("must be a time such as 2026-01-02T03:04:05Z, or a duration such as 10m: that long ago")
 
 
 def at_most(limit_s: float) -> Callable[[float], float]:
@@ -93,6 +112,19 @@ Seconds = Annotated[
     WithJsonSchema({"type": "string", "pattern": duration.PATTERN, "examples": ["500ms", "1.5s"]}),
 ]
 """A duration in a query: `500ms`, `1.5s`."""
+
+Since = Annotated[
+    float | datetime,
+    BeforeValidator(_since),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "anyOf": [{"format": "date-time"}, {"pattern": duration.PATTERN}],
+            "examples": ["10m", "2026-01-02T03:04:05.678Z"],
+        }
+    ),
+]
+"""From when on, in a query: a moment as RFC 3339 with its offset, as a time in UTC; or so many seconds ago."""
 
 WaitSeconds = Annotated[Seconds, AfterValidator(at_most(MAX_WAIT_S))]
 """How long a request may wait for its command."""

@@ -1,23 +1,37 @@
-"""Readings: the snapshot of a board, one reading, and its bare value.
+"""Readings: the snapshot of a board, one reading, its bare value, and its recent samples.
 
 Nothing here may look fresher than it is: age and quality are worked out at the moment of the request, and an answer
 that can't carry them (a bare value) is given for a reading fit for use only.
 """
 
+from datetime import datetime
+
 from flask import Request, Response
 
 from gateway.errors import UnknownTarget
-from gateway.model import Quality, Schema, Value
+from gateway.model import Quality, Sample, Schema, Value
+from gateway.store.history import History
 from gateway.store.latest import Reading, Snapshot
-from gateway.web.answers import JSON, TEXT, empty_answer, json_answer, milliseconds, rfc3339_or_none, text_answer
+from gateway.web.answers import (
+    JSON,
+    TEXT,
+    empty_answer,
+    json_answer,
+    milliseconds,
+    rfc3339,
+    rfc3339_or_none,
+    text_answer,
+    written,
+)
 from gateway.web.names import unknown
 from gateway.web.offers import known_schema
 from gateway.web.problems import RETRY_SOON_S, Kind, Problem, ProblemError, retry_after
 from gateway.web.routing import Scope, route
-from gateway.web.schemas import MaxAge, OneReadingAnswer, Scalar, SnapshotAnswer
+from gateway.web.schemas import HistoryAnswer, MaxAge, OneReadingAnswer, Recent, Scalar, SnapshotAnswer
 from gateway.web.services import Services
 
 _ONE_READING_PROBLEMS = (Kind.UNKNOWN_BOARD, Kind.UNKNOWN_TARGET, Kind.SCHEMA_UNKNOWN, Kind.READING_UNFIT)
+MILLISECOND_S = 0.001  # of which times are written in whole ones, cut
 NEVER_SAMPLED = Reading(value=None, unit="", quality=Quality.BAD, time_s=None, age_s=None)
 
 
@@ -60,6 +74,33 @@ def one_reading(services: Services, request: Request, *, board: str, channel: st
         _fit_value(reading, channel, query)
     name = {"board": board, "virtual": snapshot.status.virtual, "channel": channel}
     return json_answer(name | _reading_document(reading, rfc3339_or_none(reading.time_s)), headers=headers)
+
+
+@route(
+    "GET",
+    "/api/v1/boards/{board}/readings/{channel}/history",
+    summary="Recent samples of a channel, oldest first",
+    scope=Scope.READ,
+    answers={200: HistoryAnswer},
+    problems=(Kind.UNKNOWN_BOARD, Kind.UNKNOWN_TARGET, Kind.SCHEMA_UNKNOWN),
+    query=Recent,
+)
+def recent_samples(services: Services, _request: Request, *, board: str, channel: str, query: Recent) -> Response:
+    """The samples of this schema's history; the next schema begins another one."""
+    snapshot = services.snapshot(board)
+    now_s = services.clock.monotonic()
+    unit = _find(snapshot, channel, now_s).unit
+    items = _items(snapshot.history, channel, since=query.since, now_s=now_s)
+    return json_answer(
+        {
+            "board": board,
+            "virtual": snapshot.status.virtual,
+            "channel": channel,
+            "unit": unit,
+            "items": items[-query.limit :],
+            "next_cursor": None,
+        }
+    )
 
 
 @route(
@@ -128,6 +169,21 @@ def _fit_value(reading: Reading, channel: str, query: MaxAge) -> Value:
     else:
         return reading.value
     raise ProblemError(Problem(Kind.READING_UNFIT, detail, headers=retry_after(RETRY_SOON_S)))
+
+
+def _items(history: History, channel: str, *, since: float | datetime | None, now_s: float) -> list[dict[str, object]]:
+    """A time is compared as it is written, in milliseconds, so that the `sampled_at` of the last item that a client
+    has asks for exactly those that it has not."""
+    if isinstance(since, datetime):
+        after = written(since)
+        near = history.samples(channel, after_time_s=since.timestamp() - MILLISECOND_S)
+        return [_item(sample) for sample in near if rfc3339(sample.time_s) > after]
+    after_s = float("-inf") if since is None else now_s - since
+    return [_item(sample) for sample in history.samples(channel, after_s=after_s)]
+
+
+def _item(sample: Sample) -> dict[str, object]:
+    return {"sampled_at": rfc3339(sample.time_s), "value": sample.value}
 
 
 def _as_text(value: Value) -> str:

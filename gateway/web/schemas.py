@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from gateway.model import BoardState, CommandState, FailsafeCause, Quality, Reason
-from gateway.web.inputs import NO_ALTERNATIVE, Count, Input, Seconds, WaitSeconds, Whole, at_most
+from gateway.store.history import LENGTH as HISTORY_LENGTH
+from gateway.web.inputs import NO_ALTERNATIVE, Count, Input, Seconds, Since, WaitSeconds, Whole, at_most
 
 DEFAULT_EXPIRES_MS = 10_000
 MAX_EXPIRES_MS = 86_400_000  # one day
@@ -61,6 +62,17 @@ class Page(Input):
     )
     limit: Annotated[Count, Field(ge=1, le=MAX_PAGE)] = Field(
         default=DEFAULT_PAGE, description="At most so many items."
+    )
+
+
+class Recent(Input):
+    """Which of the samples in memory."""
+
+    since: Since | None = Field(
+        default=None, description="Those sampled later than this moment, or within this duration; all where not given."
+    )
+    limit: Annotated[Count, Field(ge=1, le=HISTORY_LENGTH)] = Field(
+        default=HISTORY_LENGTH, description="The newest so many of them."
     )
 
 
@@ -144,6 +156,14 @@ class FailsafeAnswer(Output):
     cause: FailsafeCause | None
 
 
+class ClockAnswer(Output):
+    """The board's clock against the host's: how much faster it runs, and how far a moment told by it may be off."""
+
+    rate_ppm: float
+    rate_error_ppm: float
+    error_ms: float
+
+
 class BoardAnswer(Output):
     """One board's link and identity; null for what is not known (yet)."""
 
@@ -159,6 +179,7 @@ class BoardAnswer(Output):
     failsafe: FailsafeAnswer
     resets: int
     round_trip_ms: float | None
+    clock: ClockAnswer | None
     counters: dict[str, int]
 
 
@@ -197,6 +218,24 @@ class SnapshotAnswer(Output):
     sampled_at: Time | None
     age_ms: int | None
     readings: dict[str, ReadingAnswer]
+
+
+class SampleAnswer(Output):
+    """One sample; null for a value that was bad."""
+
+    sampled_at: Time
+    value: Scalar | None
+
+
+class HistoryAnswer(Output):
+    """Recent samples of one channel, oldest first; what was not sampled is not there."""
+
+    board: str
+    virtual: bool
+    channel: str
+    unit: str
+    items: list[SampleAnswer]
+    next_cursor: None
 
 
 class ChannelAnswer(Output):

@@ -20,6 +20,7 @@ from gateway.model import (
     BoardState,
     BoardStatus,
     Channel,
+    ClockEstimate,
     Command,
     CommandError,
     CommandState,
@@ -142,6 +143,7 @@ ONLINE = BoardStatus(
     schema=SCHEMA,
     resets=2,
     round_trip_s=0.0021234,
+    clock=ClockEstimate(rate_ppm=2020.5049, rate_error_ppm=66.8846, error_s=0.0025158),
     counters={"frames_in": 7},
 )
 UNSEEN = BoardStatus(board="mega", virtual=False, port="/dev/ttyACM0")

@@ -20,6 +20,7 @@ BOARD = "/api/v1/boards/{board}"
 COMMANDS = f"{BOARD}/commands"
 COMMAND = "/api/v1/commands/{command_id}"
 READING = f"{BOARD}/readings/{{channel}}"
+HISTORY = f"{READING}/history"
 VALUE = f"{BOARD}/channels/{{channel}}/value"
 UNO, MEGA = "/api/v1/boards/uno", "/api/v1/boards/mega"
 LED = {"channel": "led", "value": True}
@@ -96,6 +97,12 @@ CASES = (
     Case(f"GET {READING}", Kind.SCHEMA_UNKNOWN, get(f"{MEGA}/readings/a0")),
     Case(f"GET {READING}", Kind.READING_UNFIT, late(f"{UNO}/readings/a0?max_age=4s")),
     Case(f"GET {READING}", Kind.INVALID, get(f"{UNO}/readings/a0?max_age=500")),
+    Case(f"GET {HISTORY}", 200, get(f"{UNO}/readings/a0/history")),
+    Case(f"GET {HISTORY}", 200, late(f"{UNO}/readings/label/history?since=1s&limit=5")),
+    Case(f"GET {HISTORY}", Kind.UNKNOWN_BOARD, get("/api/v1/boards/one/readings/a0/history")),
+    Case(f"GET {HISTORY}", Kind.UNKNOWN_TARGET, get(f"{UNO}/readings/trigger/history")),
+    Case(f"GET {HISTORY}", Kind.SCHEMA_UNKNOWN, get(f"{MEGA}/readings/a0/history")),
+    Case(f"GET {HISTORY}", Kind.INVALID, get(f"{UNO}/readings/a0/history?since=yesterday")),
     Case(f"GET {VALUE}", 200, get(f"{UNO}/channels/a0/value")),
     Case(f"GET {VALUE}", Kind.UNKNOWN_BOARD, get("/api/v1/boards/one/channels/a0/value")),
     Case(f"GET {VALUE}", Kind.UNKNOWN_TARGET, get(f"{UNO}/channels/a1/value")),
