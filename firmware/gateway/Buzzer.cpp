@@ -27,7 +27,7 @@ ISR(TIMER2_COMPA_vect) {
 }
 
 void stopBuzzer() {
-  if (!toggleRegister) return;
+  if (!TIMSK2) return;
   releaseTimer();
   toggleRegister[2] &= ~pinMask;  // PIN, DDR, PORT lie in this order
 }
@@ -54,12 +54,16 @@ void startBuzzer(uint8_t pin, uint16_t hz, uint16_t ms) {
 #else
 
 namespace {
-uint8_t buzzerPin;
+uint8_t buzzerPin;  // 0: none yet
 }
 
-void stopBuzzer() { noTone(buzzerPin); }
+void stopBuzzer() {
+  if (buzzerPin) noTone(buzzerPin);
+}
 
+// The core has one timer for this, and drops a tone for another pin while it is taken.
 void startBuzzer(uint8_t pin, uint16_t hz, uint16_t ms) {
+  stopBuzzer();
   buzzerPin = pin;
   tone(pin, hz, ms);
 }

@@ -65,7 +65,11 @@ uint32_t loopMaxUs() { return bridge.loopMaxUs(); }
 // ---- actions on single pins --------------------------------------------------------------------------------------
 
 constexpr uint8_t kFirstPin = 2;  // 0 and 1 are the serial port
+#ifdef __AVR_ATmega32U4__
+constexpr uint8_t kLastPin = PIN_A5;  // what follows are second names of 4 to 12: an output's pin could be driven by one
+#else
 constexpr uint8_t kLastPin = NUM_DIGITAL_PINS - 1;
+#endif
 constexpr uint8_t kBelongsToAnOutput = 64;  // refusal: write that channel instead
 
 uint8_t drivenPins[kLastPin / 8 + 1];  // a bit each
