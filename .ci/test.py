@@ -17,6 +17,8 @@ TEST_PACKAGES = (
     *("gcc-avr", "avr-libc", "binutils-avr", "arduino-core-avr"),  # build the firmware
     *("libsimavr-dev", "gcc", "libc6-dev"),  # run it on the emulated board
     "g++",  # run its protocol code on this machine
+    *("clang", "libclang-rt-dev"),  # feed it with what nobody thought of
+    "arduino-builder",  # build it as the Arduino IDE does
     "avrdude",  # upload it through the real bootloaders
     "ser2net",  # reach a board over the network
 )
