@@ -135,7 +135,7 @@ class CommandQueue:
         command = self._command(request, _resolve(schema, request), schema)
         with self._lock:
             if len(self._queued) + self._entering >= self._limit:
-                raise QueueFull(f"{self._limit} commands are waiting for board {self._board}")
+                raise QueueFull(f"the queue of board {self._board} is full: its queue_limit is {self._limit}")
             self._entering += 1
         try:
             self._keep(command)

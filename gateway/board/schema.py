@@ -5,13 +5,13 @@ schema or a SchemaError that names record and fault. Up: a request's JSON values
 named at once. For HTTP and all other sources of commands alike. Pure.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
 
+from gateway.board.names import unknown
 from gateway.board.values import Unfit, expected, publish, publish_number, publish_within, raw_size, shown, to_raw
 from gateway.errors import Fault, InvalidCommand, NotWritable, SchemaError, UnknownTarget
 from gateway.model import Action, Argument, Channel, Schema, Sketch, Value, ValueType
@@ -318,7 +318,7 @@ def resolve_write(schema: Schema, channel: str, value: object, *, hold_ms: int) 
     InvalidCommand with every fault."""
     found = schema.channel(channel)
     if found is None:
-        raise UnknownTarget(_unknown("channel", channel, known=[each.name for each in schema.channels]))
+        raise UnknownTarget(unknown("channel", channel, known=[each.name for each in schema.channels]))
     if not found.writable:
         outputs = ", ".join(each.name for each in schema.channels if each.writable) or "none"
         raise NotWritable(f"{channel} is a reading and can't be written; outputs are: {outputs}")
@@ -336,7 +336,7 @@ def resolve_action(schema: Schema, action: str, arguments: Mapping[str, object],
     with every fault."""
     found = schema.action(action)
     if found is None:
-        raise UnknownTarget(_unknown("action", action, known=[each.name for each in schema.actions]))
+        raise UnknownTarget(unknown("action", action, known=[each.name for each in schema.actions]))
     results = [_argument_or_fault(argument, arguments) for argument in found.arguments]
     faults = [result for result in results if isinstance(result, Fault)]
     faults += _surplus_faults(found, arguments)
@@ -374,7 +374,7 @@ def _published(argument: Argument, raw: bytes) -> Value:
 def _surplus_faults(action: Action, arguments: Mapping[str, object]) -> list[Fault]:
     known = [argument.name for argument in action.arguments]
     return [
-        Fault(("arguments", name), _unknown("argument", name, known=known)) for name in arguments if name not in known
+        Fault(("arguments", name), unknown("argument", name, known=known)) for name in arguments if name not in known
     ]
 
 
@@ -388,10 +388,3 @@ def _hold_faults(channel: Channel, hold_ms: int) -> list[Fault]:
     else:
         return []
     return [Fault(("hold_ms",), f"hold_ms: {fault}")]
-
-
-def _unknown(kind: str, name: str, *, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f", did you mean {near[0]}?" if near else "."
-    there_are = f"{kind.capitalize()}s are: {', '.join(known)}" if known else f"There are no {kind}s"
-    return f"no {kind} {shown(name)}{hint} {there_are}"

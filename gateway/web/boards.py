@@ -2,9 +2,9 @@
 
 from flask import Request, Response
 
+from gateway.board.names import unknown
 from gateway.model import BoardState, BoardStatus, ClockEstimate, LogEntry, Schema
 from gateway.web.answers import json_answer, rfc3339
-from gateway.web.names import unknown
 from gateway.web.problems import RETRY_OFFLINE_S, Kind, Problem, ProblemError, retry_after
 from gateway.web.routing import Scope, route
 from gateway.web.schemas import (

@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from gateway import duration
-from gateway.web.names import unknown
+from gateway.board.names import unknown
 from gateway.web.problems import InputError, Kind, Problem, ProblemError, invalid
 
 MAX_DEPTH = 16  # of arrays and objects in one another; no command needs more than 2

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from flask import Request, Response
 
+from gateway.board.names import unknown
 from gateway.errors import UnknownTarget
 from gateway.model import Quality, Sample, Schema, Value
 from gateway.store.history import History
@@ -23,7 +24,6 @@ from gateway.web.answers import (
     text_answer,
     written,
 )
-from gateway.web.names import unknown
 from gateway.web.offers import known_schema
 from gateway.web.problems import RETRY_SOON_S, Kind, Problem, ProblemError, retry_after
 from gateway.web.routing import Scope, route

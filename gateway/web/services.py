@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.board.commands import CommandQueue
+from gateway.board.names import unknown
 from gateway.model import Clock
 from gateway.store.journal import MemoryJournal
 from gateway.store.latest import Latest, Snapshot
-from gateway.web.names import unknown
 from gateway.web.problems import Kind, Problem, ProblemError
 
 

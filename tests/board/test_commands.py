@@ -99,7 +99,7 @@ def test_what_does_not_fit_the_schema_is_refused_before_it_is_recorded(
 def test_the_queue_is_bounded(desk: Desk) -> None:
     for _ in range(3):
         desk.queue.submit(LED)
-    with pytest.raises(QueueFull, match="3 commands"):
+    with pytest.raises(QueueFull, match="queue_limit is 3"):
         desk.queue.submit(LED)
     desk.queue.take()
     desk.queue.submit(LED)

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
+from gateway.board.names import unknown
 from gateway.web.inputs import MAX_DEPTH, parse_json
-from gateway.web.names import unknown
 from gateway.web.problems import Kind, ProblemError, to_json
 from tests.web.helpers import SCHEMA, Desk, problem, refused
 

@@ -1,4 +1,4 @@
-"""What is said of names that there are not: boards, readings, fields, query parameters, problems. Pure."""
+"""What is said of names that there are not: channels, actions and arguments, and whatever else the web serves. Pure."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -7,8 +7,7 @@ from gateway.board.values import shown
 
 
 def unknown(kind: str, name: str, *, known: Iterable[str]) -> str:
-    """A sentence with the nearest name there is, and all there are. Its words are those in which a board's schema
-    refuses an unknown channel or action, so that reading and writing answer alike."""
+    """A sentence with the nearest name there is, and all there are."""
     names = list(known)
     near = get_close_matches(name, names, n=1)
     hint = f", did you mean {near[0]}?" if near else "."
