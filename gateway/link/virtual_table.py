@@ -178,7 +178,7 @@ def output(
     safe: Raw | None = None,
     hold_required: bool = False,
 ) -> ChannelRow:
-    """A row for OUTPUT_, with its options SCALE, RANGE, SAFE and HOLD."""
+    """A row for OUTPUT_, with its options SCALE, RANGE, SAFE and HOLD_REQUIRED."""
     flags = ChannelFlag.READABLE | ChannelFlag.WRITABLE
     flags |= ChannelFlag(0) if safe is None else ChannelFlag.SAFE
     flags |= ChannelFlag.HOLD_REQUIRED if hold_required else ChannelFlag(0)

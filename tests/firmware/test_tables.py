@@ -48,7 +48,7 @@ BRIDGE_SKETCH("greenhouse", "2.0");
 BRIDGE_CHANNELS(
   READING("door", "", door),
   READING("level", "%", level, RANGE(0, 100)),
-  OUTPUT_("fan", "", setFan, HOLD, SAFE(0), RANGE(0, 200)),
+  OUTPUT_("fan", "", setFan, HOLD_REQUIRED, SAFE(0), RANGE(0, 200)),
   OUTPUT_("setpoint", "degC", setPoint, SCALE(-1), RANGE(-100, 500)),
 );
 BRIDGE_ACTIONS(
@@ -74,7 +74,7 @@ BAD_NAME = "a_NAME_has_a_to_z_0_to_9_and_underscore_and_starts_with_a_letter"
 NO_FIT = "a_RANGE_or_SAFE_value_does_not_fit_the_type_of_the_function"
 REVERSED = "a_RANGE_has_its_minimum_above_its_maximum"
 SAFE_OUTSIDE = "the_SAFE_value_lies_outside_the_RANGE"
-NOT_FOR_READINGS = "SAFE_and_HOLD_are_for_outputs"
+NOT_FOR_READINGS = "SAFE_and_HOLD_REQUIRED_are_for_outputs"
 NOT_A_LINE = "a_line_needs_NAME_then_UNIT_or_DESCRIPTION_then_FUNCTION"
 NO_VALUE = "BRIDGE: a value must be bool, an integer of at most 4 bytes, or float"
 NO_READING = "BRIDGE: a READING needs a function without parameters that returns its value"
@@ -144,13 +144,13 @@ WRONG = {
     "safe_outside_the_type": (NO_FIT, channels('OUTPUT_("fan", "", setFan, SAFE(-1))')),
     "safe_outside_the_range": (SAFE_OUTSIDE, channels('OUTPUT_("p", "", setPoint, RANGE(-5, 8), SAFE(-6))')),
     "safe_for_a_reading": (NOT_FOR_READINGS, channels('READING("door", "", door, SAFE(false))')),
-    "hold_for_a_reading": (NOT_FOR_READINGS, channels('READING("door", "", door, HOLD)')),
-    "hold_without_safe": ("HOLD_needs_a_SAFE_value", channels('OUTPUT_("fan", "", setFan, HOLD)')),
+    "hold_for_a_reading": (NOT_FOR_READINGS, channels('READING("door", "", door, HOLD_REQUIRED)')),
+    "hold_without_safe": ("HOLD_REQUIRED_needs_a_SAFE_value", channels('OUTPUT_("fan", "", setFan, HOLD_REQUIRED)')),
     "scale_of_a_bool": ("SCALE_is_for_integers", channels('READING("door", "", door, SCALE(-1))')),
     "scale_of_a_float": ("SCALE_is_for_integers", channels('READING("level", "", level, SCALE(1))')),
     "scale_too_large": ("a_SCALE_goes_from_minus_9_to_9", channels('READING("count", "", count, SCALE(10))')),
     "no_option": (
-        "BRIDGE: the options of a line are RANGE(...), SAFE(...), SCALE(...) and HOLD",
+        "BRIDGE: the options of a line are RANGE(...), SAFE(...), SCALE(...) and HOLD_REQUIRED",
         channels('READING("level", "", level, 100)'),
     ),
     # tables

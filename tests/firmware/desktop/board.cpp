@@ -140,7 +140,7 @@ BRIDGE_CHANNELS(
   READING("temperature", "degC", temperature),
   READING("ticks", "", ticks),
   OUTPUT_("led", "", setLed, SAFE(false)),
-  OUTPUT_("fan", "", setFan, RANGE(0, 200), SAFE(0), HOLD),
+  OUTPUT_("fan", "", setFan, RANGE(0, 200), SAFE(0), HOLD_REQUIRED),
   OUTPUT_("setpoint", "degC", setPoint, RANGE(-10, 50)),
   OUTPUT_("trim", "V", setTrim, SAFE(-5), RANGE(-1000, 1000), SCALE(-2)),
   READING("c7", "", counter<7>),

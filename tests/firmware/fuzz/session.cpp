@@ -135,7 +135,7 @@ BRIDGE_CHANNELS(
   READING("level", "m", level),
   READING("count", "", count),
   OUTPUT_("led", "", setLed, SAFE(false)),
-  OUTPUT_("fan", "", setFan, RANGE(0, 200), SAFE(7), HOLD),
+  OUTPUT_("fan", "", setFan, RANGE(0, 200), SAFE(7), HOLD_REQUIRED),
   OUTPUT_("trim", "", setTrim, RANGE(-2, 3)),
 );
 BRIDGE_ACTIONS(

@@ -15,8 +15,8 @@ uint8_t a_NAME_has_a_to_z_0_to_9_and_underscore_and_starts_with_a_letter();
 uint8_t a_RANGE_or_SAFE_value_does_not_fit_the_type_of_the_function();
 uint8_t a_RANGE_has_its_minimum_above_its_maximum();
 uint8_t the_SAFE_value_lies_outside_the_RANGE();
-uint8_t HOLD_needs_a_SAFE_value();
-uint8_t SAFE_and_HOLD_are_for_outputs();
+uint8_t HOLD_REQUIRED_needs_a_SAFE_value();
+uint8_t SAFE_and_HOLD_REQUIRED_are_for_outputs();
 uint8_t SCALE_is_for_integers();
 uint8_t a_SCALE_goes_from_minus_9_to_9();
 
@@ -136,14 +136,14 @@ template <class... Rest> constexpr Traits with(Traits t, ScaleOption o, Rest... 
   return with(Traits{t.type, t.flags, o.power, t.least, t.most, t.safe}, rest...);
 }
 template <class Other, class... Rest> constexpr Traits with(Traits t, Other, Rest...) {
-  static_assert(sizeof(Other) == 0, "BRIDGE: the options of a line are RANGE(...), SAFE(...), SCALE(...) and HOLD");
+  static_assert(sizeof(Other) == 0, "BRIDGE: the options of a line are RANGE(...), SAFE(...), SCALE(...) and HOLD_REQUIRED");
   return t;
 }
 
 constexpr Traits checked(Traits t) {
   return isBelow(t.type, t.most, t.least) ? (a_RANGE_has_its_minimum_above_its_maximum(), t)
-         : !(t.flags & kWritable) && t.flags & (kHasSafe | kNeedsHold) ? (SAFE_and_HOLD_are_for_outputs(), t)
-         : t.flags & kNeedsHold && !(t.flags & kHasSafe) ? (HOLD_needs_a_SAFE_value(), t)
+         : !(t.flags & kWritable) && t.flags & (kHasSafe | kNeedsHold) ? (SAFE_and_HOLD_REQUIRED_are_for_outputs(), t)
+         : t.flags & kNeedsHold && !(t.flags & kHasSafe) ? (HOLD_REQUIRED_needs_a_SAFE_value(), t)
          : t.flags & kHasSafe && (isBelow(t.type, t.safe, t.least) || isBelow(t.type, t.most, t.safe))
              ? (the_SAFE_value_lies_outside_the_RANGE(), t)
          : t.scale && (t.type == kBool || t.type == kF32) ? (SCALE_is_for_integers(), t)
@@ -416,7 +416,7 @@ constexpr uint8_t byteOf(const Names &n, uint16_t i) {
 #define SAFE(value) bridging::safe(value)
 #define SCALE(power) \
   bridging::ScaleOption { power }
-#define HOLD bridging::HoldOption()
+#define HOLD_REQUIRED bridging::HoldOption()
 #define ARG(...) bridging::argument(__VA_ARGS__)
 
 // The function of a line; where a text is missing in front of it none is left, and the name behind them all is taken,
