@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BENCH = Path(__file__).resolve().parent / "bench"
 SKETCHES = Path(__file__).resolve().parent / "sketches"
 BUILD = BENCH / "build"
-SHIPPED_UNO_IMAGE = ROOT / "firmware" / "hex" / "gateway-uno.hex"
+SHIPPED_IMAGES = ROOT / "firmware" / "hex"
+SHIPPED_UNO_IMAGE = SHIPPED_IMAGES / "gateway-uno.hex"
 
 
 @dataclass(frozen=True, slots=True)
