@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gateway.protocol import messages
-from gateway.protocol.connect import Connecting, Step, renewal_plan, wrong_version
+from gateway.protocol.connect import DEFAULT_BAUD, Connecting, Step, renewal_plan, wrong_version
 from gateway.protocol.events import (
     Answered,
     BoardReset,
@@ -228,7 +228,7 @@ class Session:
     def _timeout_s(self, request: Message, wire: bytes) -> float:
         if isinstance(request, Safe):
             return SAFE_INTERVAL_S
-        baud = self._connecting.baud
+        baud = self._connecting.baud or DEFAULT_BAUD  # 0 until the first step of connecting
         return self.round_trip.timeout_s((len(wire) + MAX_WIRE) * BITS_PER_BYTE / baud)
 
     def _take_line(self, text: Text) -> None:
