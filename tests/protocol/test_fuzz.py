@@ -56,7 +56,6 @@ class Owner:
             patience_s=6.0,
             now_s=self.now_s,
         )
-        self.advance(0.0)
 
     def take_events(self) -> bytes:
         """What is to be written."""
