@@ -27,6 +27,6 @@ def measure() -> Part:
         [[name, str(flash), str(ram), remark] for name, flash, ram, remark in (*ours, *PEERS)],
         (
             "An Uno has 32 256 bytes of flash for a sketch and 2 048 of RAM. Ours has 24 channels there.",
-            "The four others were built once with the same compiler and core; they do other things than ours.",
+            "The four others were measured with this compiler and core when the protocol was designed, not anew here.",
         ),
     )
