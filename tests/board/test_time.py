@@ -151,6 +151,7 @@ def moments(world: World) -> list[float]:
     return [samples["uptime_ms"].monotonic_s for samples in world.sink.samples if "uptime_ms" in samples]
 
 
+@pytest.mark.exhaustive
 def test_a_day_in_which_micros_millis_and_sequence_numbers_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
     day = Day(monkeypatch)
     world = day.world.run(DAY_S)
