@@ -1,4 +1,4 @@
-"""The crossing into a board thread: views put commands and asks in, the board thread takes them out.
+"""The crossing into a board thread: views put commands and orders in, the board thread takes them out.
 
 One `CommandQueue` per board. Methods under "views" may be called from any thread and never wait without a bound; those
 under "board thread" belong to the worker. No lock is held while the journal is called. Nothing here touches a port.

@@ -5,7 +5,7 @@ import logging
 from gateway.board.clock import BoardClock
 from gateway.board.latch import cause_in_poll
 from gateway.board.procedure import Procedure, Request
-from gateway.board.report import Reporter
+from gateway.board.report import Reporter, unix_time
 from gateway.board.schema import groups, unpack_group
 from gateway.errors import SchemaError
 from gateway.model import Channel, Clock, Sample, Schema
@@ -96,7 +96,7 @@ class Poller:
             return False
         # The board looks at its clock and samples then: no age made from that moment flatters.
         sampled_s = self.told_time(exchange, reply.t_us)
-        time_s = self._clock.time() - (self._clock.monotonic() - sampled_s)
+        time_s = unix_time(sampled_s, clock=self._clock)
         samples = {name: Sample(value, sampled_s, time_s) for name, value in values.items()}
         self._misses = 0
         self._reporter.polled(

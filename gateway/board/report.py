@@ -91,8 +91,8 @@ class Reporter:
     def wrote(self, channel: str, value: Value, *, sent_s: float) -> None:
         """The board has just applied this value: who reads the output after the command is done must see it. The
         board keeps what it applied as the output's reading, so the next poll says the same, or what came since."""
-        time_s = self._clock.time() - (self._clock.monotonic() - sent_s)
-        self._sink.publish_samples(self.status.board, {channel: Sample(value, sent_s, time_s)}, status=self.status)
+        sample = Sample(value, sent_s, unix_time(sent_s, clock=self._clock))
+        self._sink.publish_samples(self.status.board, {channel: sample}, status=self.status)
 
     def failsafe(self, cause: FailsafeCause | None) -> None:
         """The board's latch is this now."""
@@ -163,6 +163,11 @@ class Reporter:
         if cause is not former:
             text = "outputs are free" if cause is None else f"outputs are latched at their safe values by {cause}"
             self.event(text, level=logging.INFO if cause is None else logging.WARNING)
+
+
+def unix_time(monotonic_s: float, *, clock: Clock) -> float:
+    """The Unix time that it was at that monotonic second, by the clock as it stands now."""
+    return clock.time() - (clock.monotonic() - monotonic_s)
 
 
 def _is_behind(uptime_ms: int, greeting: tuple[int, float], now_s: float) -> bool:
