@@ -73,9 +73,17 @@ class QueueFull(RequestError):
     """The bounded command queue is full."""
 
 
+class KeyReused(RequestError):
+    """The idempotency key came before, with another request."""
+
+
 class UnknownCommand(RequestError):
     """No command of that id."""
 
 
 class JournalError(GatewayError):
     """The journal can't keep a command; nothing was sent."""
+
+
+class KeyTaken(GatewayError):
+    """A command is kept under this idempotency key already; this one was not kept."""

@@ -216,6 +216,23 @@ class CommandState(enum.StrEnum):
         return self not in (CommandState.QUEUED, CommandState.SENT)
 
 
+class CommandOrigin(enum.StrEnum):
+    """Who asked for a command: a client over HTTP, or the configuration's `on_connect`."""
+
+    CLIENT = "client"
+    ON_CONNECT = "on_connect"
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """What a client calls one request by, so that asking again does not command again. `client` is whose key it is,
+    `fingerprint` tells whether another request comes under the same key."""
+
+    client: str
+    key: str
+    fingerprint: str
+
+
 @dataclass(frozen=True, slots=True)
 class CommandError:
     """Why a command did not end as `done`: a stable code and a sentence for people."""
@@ -249,6 +266,7 @@ class Command:
     action: str | None = None
     arguments: Mapping[str, Value] | None = None
     returns: ValueType = ValueType.NONE
+    origin: CommandOrigin = CommandOrigin.CLIENT
     state: CommandState = CommandState.QUEUED
     wire_id: int | None = None
     result: Value | None = None
