@@ -16,8 +16,8 @@ from gateway.link.virtual_board import VirtualBoard
 from gateway.link.virtual_table import BoardTable, Core, Raw, Refused, action, argument, output, reading
 from gateway.model import BoardState, BoardStatus, Command, LogEntry, Reason, Sample, ValueType
 from gateway.protocol.messages import BoardRecord, schema_hash
-from gateway.store.journal import MemoryJournal
 from gateway.store.schemas import SchemaCache
+from tests.memory_journal import MemoryJournal
 
 NAME = "uno"
 LONG_AGO = 1_000_000.0
@@ -124,7 +124,7 @@ class World:
         self.random = random.Random(seed)
         self.pins = Pins()
         self.board = VirtualBoard(clock=self.clock, table=self.pins.table())
-        self.journal = MemoryJournal()
+        self.journal = MemoryJournal(clock=self.clock)
         self.schemas = SchemaCache(None, hash_of=schema_hash)
         self.sink = ListSink()
         self.links: list[FakeLink] = []

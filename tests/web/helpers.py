@@ -34,10 +34,10 @@ from gateway.model import (
     ValueType,
 )
 from gateway.store.feed import ChangeFeed
-from gateway.store.journal import MemoryJournal
 from gateway.store.latest import Latest
 from gateway.web.app import Services, create_app
 from gateway.web.problems import MEDIA_TYPE, Kind
+from tests.memory_journal import MemoryJournal
 
 QUEUE_LIMIT = 3
 STALE_AFTER_S = 1.0
@@ -177,7 +177,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.latest = Latest((ONLINE, UNSEEN), stale_after_s={"uno": STALE_AFTER_S, "mega": STALE_AFTER_S})
-        self.journal = MemoryJournal()
+        self.journal = MemoryJournal(clock=self.clock)
         self.journal.feed = SteppingFeed(self.clock)
         self.queue = self._queue("uno", wake=self.work)
         self.queue.open(SCHEMA)
