@@ -16,9 +16,9 @@ from gateway.errors import (
     UnknownTarget,
     WrongState,
 )
-from gateway.model import Command, CommandState, Schema
-from gateway.store.journal import MemoryJournal
+from gateway.model import Command, CommandState, IdempotencyKey, Schema
 from tests.board.world import FakeClock, World, refusal_of
+from tests.memory_journal import MemoryJournal
 
 LED = CommandRequest(channel="led", value=True)
 
@@ -175,7 +175,7 @@ class StuckJournal(MemoryJournal):
         super().__init__()
         self.error = error
 
-    def record(self, command: Command) -> Future[None]:
+    def record(self, command: Command, *, key: IdempotencyKey | None = None) -> Future[None]:
         future: Future[None] = Future()
         if self.error is not None:
             future.set_exception(self.error)
@@ -245,11 +245,11 @@ def test_a_command_overtaken_by_safe_while_its_row_was_kept_is_cancelled(schema:
     desk.queue.open(schema)
     record = desk.journal.record
 
-    def record_while_safe_comes(command: Command) -> Future[None]:
+    def record_while_safe_comes(command: Command, *, key: IdempotencyKey | None = None) -> Future[None]:
         if command.state is CommandState.QUEUED:
             with pytest.raises(BoardOffline):
                 desk.queue.safe(timeout_s=0)
-        return record(command)
+        return record(command, key=key)
 
     desk.journal.record = record_while_safe_comes  # type: ignore[method-assign]
     command = desk.queue.submit(LED)

@@ -25,6 +25,7 @@ from gateway.model import (
     CommandError,
     CommandState,
     FailsafeCause,
+    IdempotencyKey,
     LogEntry,
     Reason,
     Sample,
@@ -298,7 +299,7 @@ class Desk:
     def break_journal(self) -> "Desk":
         """Nothing can be kept any more."""
 
-        def record(_command: Command) -> Future[None]:
+        def record(_command: Command, *, key: IdempotencyKey | None = None) -> Future[None]:
             refused: Future[None] = Future()
             refused.set_exception(JournalError("the disk is full"))
             return refused
