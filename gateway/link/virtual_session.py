@@ -5,7 +5,7 @@ The conversations under tests/vectors hold both to the same answers.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.link.virtual_commands import Commands
@@ -44,6 +44,8 @@ class Lease:
     """A running STREAM. Times are microseconds since the sketch began."""
 
     group: int
+    """As asked for."""
+    next_group: int
     period_us: int
     next_us: int
     end_us: int
@@ -155,10 +157,12 @@ class Session:
         if now_us >= lease.end_us:
             self._lease = None
             return
-        lease.next_us += lease.period_us
-        if now_us >= lease.next_us:
-            lease.next_us = now_us + lease.period_us  # missed is missed
-        self._say(m.Telemetry(*self._sample(lease.group)), sid=self._id & 0xFF)
+        missed = (now_us - lease.next_us) // lease.period_us  # beats that went by use up their numbers, too
+        lease.next_us += (missed + 1) * lease.period_us
+        self._event_seq = (self._event_seq + missed) & 0xFF
+        sent = self._say(m.Telemetry(*self._sample(lease.next_group)), sid=self._id & 0xFF)
+        if sent and lease.group == m.ALL_GROUPS:
+            lease.next_group = (lease.next_group + 1) % len(self._table.groups)
 
     def _go_safe(self) -> None:
         self._latched = True
@@ -170,11 +174,12 @@ class Session:
     def _boot(self) -> None:
         self._say(m.Boot(m.VERSION, self._state_flags(), self._millis32()), sid=0)
 
-    def _say(self, event: m.Message, *, sid: int) -> None:
-        """An event is skipped where it would block; its SEQ then shows the gap."""
+    def _say(self, event: m.Message, *, sid: int) -> bool:
+        """An event is skipped where it would block (False); its SEQ then shows the gap."""
         if self._port.has_room:
             self._send(event, seq=self._event_seq, sid=sid)
         self._event_seq = (self._event_seq + 1) & 0xFF
+        return self._port.has_room
 
     def _send(self, message: m.Message, *, seq: int, sid: int) -> None:
         self._port.sent += encode(message.TYPE, seq, sid, payload=message.to_bytes())
@@ -354,7 +359,8 @@ class Session:
         return status
 
     def _stream(self, request: m.Stream) -> m.StreamReply:
-        self._members(request.group)
+        if request.group != m.ALL_GROUPS:
+            self._members(request.group)
         if request.lease and not request.period_ms:
             raise Refused(ErrorCode.OUT_OF_RANGE)
         self._lease = self._granted(request) if request.lease else None
@@ -362,10 +368,11 @@ class Session:
 
     def _granted(self, request: m.Stream) -> Lease:
         now_us, period_us = self.micros(), request.period_ms * 1000
-        next_us, running = now_us + period_us, self._lease
+        end_us, running = now_us + request.lease * LEASE_UNIT_US, self._lease
         if running and (running.group, running.period_us) == (request.group, period_us):
-            next_us = running.next_us  # renewed: the beat stays
-        return Lease(request.group, period_us, next_us, now_us + request.lease * LEASE_UNIT_US)
+            return replace(running, end_us=end_us)  # renewed: the beat stays
+        first_group = 0 if request.group == m.ALL_GROUPS else request.group
+        return Lease(request.group, first_group, period_us, now_us + period_us, end_us)
 
 
 ANSWERS: dict[type[m.Message], Callable[[Session, Any], m.Message]] = {

@@ -18,6 +18,7 @@ VERSION = 1  # major version of the protocol that this gateway speaks
 REPLY = 0x80  # a reply's TYPE is its request's with this bit set
 ACTION_TARGET = 0x80  # set in a COMMAND's target: an action, else a channel
 MAX_VALUES = 43  # bytes of values in one POLL reply; more channels, more groups
+ALL_GROUPS = 0xFF  # in STREAM: one after another
 MAX_NAME, MAX_UNIT, MAX_DOC = 16, 8, 30  # bytes
 MAX_BOARD_STRINGS = 47  # bytes of the four board strings together
 MAX_ARGUMENTS = 4
@@ -309,7 +310,7 @@ class PingReply(Message):
 @_row(_requests, 0x09, "BHB")
 @dataclass(frozen=True, slots=True)
 class Stream(Message):
-    """Asks for TELEMETRY every `period_ms` while the lease (in 100 ms, 0 = stop) runs."""
+    """Asks for TELEMETRY every `period_ms` while the lease (in 100 ms, 0 = stop) runs; `group` may be ALL_GROUPS."""
 
     group: int
     period_ms: int

@@ -6,6 +6,7 @@
 namespace bridging {
 
 constexpr uint8_t kMaxGroupSize = 43;  // bytes of values
+constexpr uint8_t kAllGroups = 0xFF;   // in STREAM: one after another
 
 class Groups {
  public:
@@ -17,6 +18,7 @@ class Groups {
     }
     return group;
   }
+  uint8_t last() const { return group; }  // so far
 
  private:
   uint8_t used = 0, group = 0;

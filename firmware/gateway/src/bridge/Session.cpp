@@ -73,15 +73,23 @@ void Session::goSafe(uint8_t causeFlags) {
   if (onSafe) onSafe();
 }
 
+// Every beat uses up a number, those that came and went while the sketch was busy too. The room is looked at behind the
+// sampling, so that the port empties meanwhile.
 void Session::sendTelemetry() {
   if (lease.isOver()) lease.stop();
   if (!lease.isRunning() || !beat.isOver()) return;
-  beat.beganMs += beat.lengthMs;
-  if (beat.isOver()) beat.start(beat.lengthMs);  // what was missed is not made up for
-  const uint8_t sequence = eventSequence++;
-  if (!hasRoom()) return;
-  putSample(streamedGroup);
+  uint8_t sequence;
+  do {
+    beat.beganMs += beat.lengthMs;
+    sequence = eventSequence++;
+  } while (beat.isOver());
+  const uint8_t lastGroup = putSample(nextGroup);
+  if (!hasRoom()) {
+    out.clear();
+    return;
+  }
   out.send(port, kTelemetry, sequence, id);
+  if (streamedGroup == kAllGroups) nextGroup = nextGroup == lastGroup ? 0 : nextGroup + 1;
 }
 
 // ---- events ------------------------------------------------------------------------------------------------------
@@ -261,7 +269,8 @@ uint8_t Session::statusFlags() const {
   return status;
 }
 
-void Session::putSample(uint8_t group) {
+// Gives the number of the last group.
+uint8_t Session::putSample(uint8_t group) {
   out.put8(group);
   out.put8(statusFlags());
   putClock();
@@ -276,6 +285,7 @@ void Session::putSample(uint8_t group) {
     out.put(&value, size);
   }
   isMute = false;
+  return groups.last();
 }
 
 Error Session::readGroup() {
@@ -291,11 +301,14 @@ Error Session::stream() {
   const uint8_t group = payload()[0];
   const uint16_t periodMs = get16(payload() + 1);
   const uint8_t leaseUnits = payload()[3];
-  if (group > findLastGroup()) return badTarget(group);
+  if (group != kAllGroups && group > findLastGroup()) return badTarget(group);
   if (!(flags & kCanStream)) return kUnsupported;
   if (leaseUnits && !periodMs) return kOutOfRange;
   const bool isRenewal = lease.isRunning() && streamedGroup == group && beat.lengthMs == periodMs;
-  if (!isRenewal) beat.start(periodMs);
+  if (!isRenewal) {
+    beat.start(periodMs);
+    nextGroup = group == kAllGroups ? 0 : group;
+  }
   lease.start(leaseUnits * kLeaseUnitMs);
   streamedGroup = group;
   out.put(payload(), 4);

@@ -61,7 +61,7 @@ class Session {
   void sendBoot();
   bool hasRoom();
   void putClock();
-  void putSample(uint8_t group);
+  uint8_t putSample(uint8_t group);
   void goSafe(uint8_t causeFlags);
   void mendRecord();
   uint8_t helloFlags();
@@ -80,7 +80,8 @@ class Session {
 
   Timer silence;           // of the host; before the first HELLO, until BOOT is repeated
   Timer lease, beat;       // of a stream
-  uint8_t streamedGroup;
+  uint8_t streamedGroup;   // as asked for
+  uint8_t nextGroup;       // of the next beat
 
   Decoder decoder;
   Encoder out;
