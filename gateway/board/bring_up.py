@@ -5,7 +5,7 @@ from gateway.board.describe import SchemaRecords, describe
 from gateway.board.lane import CommandLane
 from gateway.board.latch import Latch, cause_in_hello
 from gateway.board.poller import Poller
-from gateway.board.procedure import Procedure, ProcedureFailed, answer_to, result_of
+from gateway.board.procedure import Procedure, ProcedureFailed, answer_to
 from gateway.board.report import Reporter
 from gateway.model import Clock, FailsafeCause, Schema
 from gateway.protocol.messages import HelloFlag, HelloReply, SetEpoch
@@ -39,25 +39,24 @@ class BringUp:
         """Brings the board up that gave this answer. Raises SchemaError and ProcedureFailed."""
         schema = yield from describe(hello, self._schemas)
         self._reporter.update(schema=schema)
-        yield from self._settle(hello, schema)
-        yield from self._adopt_epoch(hello)
+        settled = yield from self._settle(hello, schema)
+        if settled:
+            yield from self._adopt_epoch(hello)
         yield from self._latch.take_over(cause_in_hello(hello.flags))
         yield from self._first_readings(schema)
         self._latch.set_gate()
         self._reporter.came_online()
 
-    def _settle(self, hello: HelloReply, schema: Schema) -> Procedure[None]:
+    def _settle(self, hello: HelloReply, schema: Schema) -> Procedure[bool]:
         if cause_in_hello(hello.flags) is FailsafeCause.SAFE:
             self._lane.safe_came()
-        yield from self._lane.settle(hello, schema.sketch.schema_hash)
+        settled = yield from self._lane.settle(hello, schema.sketch.schema_hash)
         if self._lane.needs_hello:
             raise ProcedureFailed("the command under way is still not settled")
+        return settled
 
     def _adopt_epoch(self, hello: HelloReply) -> Procedure[None]:
-        board = self._reporter.status.board
-        epoch = self._journal.epoch(board)
-        if hello.stored_epoch == epoch and hello.started > self._journal.last_wire_id(board):
-            epoch = yield from result_of(self._journal.rotate_epoch(board))
+        epoch = self._journal.epoch(self._reporter.status.board)
         if hello.stored_epoch != epoch or not hello.flags & HelloFlag.EPOCH_MATCH:
             yield from answer_to(SetEpoch(epoch))
 

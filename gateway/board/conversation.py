@@ -5,16 +5,16 @@ command under way, orders, polls that can wait no longer, new commands, polls. R
 """
 
 import logging
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from gateway.board.bring_up import BringUp
 from gateway.board.commands import CommandQueue
 from gateway.board.lane import CommandLane
 from gateway.board.latch import Latch
+from gateway.board.on_connect import OnConnect
 from gateway.board.poller import Poller
-from gateway.board.procedure import BeginAgain, Procedure, ProcedureFailed, Request
+from gateway.board.procedure import BeginAgain, Procedure, ProcedureFailed, Request, Within
 from gateway.board.report import Reporter
 from gateway.errors import BoardOffline, LinkError, SchemaError
 from gateway.model import BoardState, Reason
@@ -71,6 +71,7 @@ class Parts:
     queue: CommandQueue
     lane: CommandLane
     latch: Latch
+    on_connect: OnConnect
     poller: Poller
     reporter: Reporter
     bring_up: BringUp
@@ -90,7 +91,8 @@ class Conversation:
         self._parts = parts
         self._procedure: Procedure[None] | None = None
         self._request: Request | None = None
-        self._awaited: Future[Any] | None = None
+        self._awaited: Within | None = None
+        self._awaited_until_s = 0.0
         self._making_safe = False
         self._up = False
         self._failures = 0
@@ -101,6 +103,8 @@ class Conversation:
         self._session.receive(self._link.read(), now_s)
         self._session.advance(now_s)
         self._parts.queue.expire(now_s)
+        if not self._session.is_open:
+            self._parts.lane.give_up(now_s)
         self._drain(now_s)
         while self._go_on(now_s):
             self._drain(now_s)
@@ -112,8 +116,12 @@ class Conversation:
     def deadline_s(self) -> float | None:
         """The moment by which `step` must be called again."""
         moments = [self._session.deadline_s, self._parts.queue.next_deadline_s(), self._silent_at_s()]
+        if not self._session.is_open:
+            moments.append(self._parts.lane.deadline_s)
         if self._session.idle:
             moments.append(self._sent_s + self._parts.keep_alive_s)
+        if self._awaited is not None:
+            moments.append(self._awaited_until_s)
         if self._up and self._session.idle and self._procedure is None:
             moments.append(self._parts.poller.due_s)
         return min((moment for moment in moments if moment is not None), default=None)
@@ -146,7 +154,7 @@ class Conversation:
                 raise LinkError(reason, detail)
             case BoardReset():
                 self._parts.reporter.was_reset()
-                self._session_ended("the board was reset")
+                self._session_ended("the board was reset", now_s)
             case SessionLost():
                 self._session_lost(now_s)
             case LineReceived(line):
@@ -162,9 +170,10 @@ class Conversation:
         self._parts.reporter.greeted(hello, baud=baud, now_s=now_s)
         self._start(self._bring_up(hello), now_s)
 
-    def _session_ended(self, what: str) -> None:
+    def _session_ended(self, what: str, now_s: float) -> None:
         self._abandon()
         self._up = False
+        self._parts.lane.lost(now_s)
         board = self._parts.reporter.status.board
         self._parts.queue.refuse(BoardOffline(f"board {board} is connecting: {what}"))
         self._parts.reporter.update(state=BoardState.CONNECTING, reason=None, detail=what, clock=None)
@@ -175,7 +184,7 @@ class Conversation:
             detail = "another program writes to this port (a serial monitor?): close it"
             raise LinkError(Reason.PORT_BUSY, detail)
         self._lost_s = now_s
-        self._session_ended("the board no longer knows the session")
+        self._session_ended("the board no longer knows the session", now_s)
 
     # ---- procedures ----
 
@@ -206,13 +215,13 @@ class Conversation:
         else:
             self._go_for(step, now_s)
 
-    def _go_for(self, step: Request | Future[Any], now_s: float) -> None:
+    def _go_for(self, step: Request | Within, now_s: float) -> None:
         if isinstance(step, Request):
             self._request = step
             self._send_request(now_s)
         else:
-            self._awaited = step
-            step.add_done_callback(lambda _future: self._parts.queue.wake())
+            self._awaited, self._awaited_until_s = step, now_s + step.timeout_s
+            step.future.add_done_callback(lambda _future: self._parts.queue.wake())
 
     def _send_request(self, now_s: float) -> None:
         """Sends what the procedure asks, now or once a PING is answered; SAFE waits for nobody."""
@@ -226,7 +235,7 @@ class Conversation:
         self._failures += isinstance(error, ProcedureFailed)
         if self._failures >= FAILURES_ALLOWED:
             raise LinkError(Reason.NO_ANSWER, f"the board says HELLO and then fails: {error}") from error
-        self._session_ended(str(error))
+        self._session_ended(str(error), now_s)
         self._session.renew(now_s)
 
     # ---- what is next ----
@@ -239,7 +248,7 @@ class Conversation:
             self._procedure = self._make_safe()
             self._resume(None, now_s)
             return True
-        if self._awaited is not None and self._awaited.done():
+        if self._awaited is not None and (self._awaited.future.done() or now_s >= self._awaited_until_s):
             self._awaited = None
             self._resume(None, now_s)
             return True
@@ -270,8 +279,10 @@ class Conversation:
             return self._run_command()
         if latch.clear_due and not lane.occupied:
             return latch.clear()
-        if latch.is_open and lane.ready(now_s):
-            return self._run_command()
+        if latch.is_open:
+            self._parts.on_connect.enter()
+            if lane.ready(now_s):
+                return self._run_command()
         if now_s >= poller.due_s:
             return self._poll()
         return None
@@ -286,6 +297,7 @@ class Conversation:
     def _bring_up(self, hello: HelloReply) -> Procedure[None]:
         yield from self._parts.bring_up.run(hello)
         self._up = self.established = True
+        self._parts.on_connect.connected()
         self._failures = 0
 
     def _run_command(self) -> Procedure[None]:

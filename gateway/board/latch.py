@@ -2,14 +2,14 @@
 that follows from both. Owned by the board thread.
 
 A latch by silence is opened by the gateway itself, unless the configuration says otherwise; one by SAFE only by a
-person. What is known stands in the reporter's status and nowhere else.
+person. What is known stands in the reporter's status and nowhere else; what has to outlive the gateway, in the journal.
 """
 
-from gateway.board.commands import CommandQueue
+from gateway.board.commands import CommandQueue, Journal
 from gateway.board.lane import CommandLane
 from gateway.board.procedure import Procedure, ProcedureFailed, Request, error_name
 from gateway.board.report import Reporter
-from gateway.errors import WrongState
+from gateway.errors import JournalError, WrongState
 from gateway.model import FailsafeCause
 from gateway.protocol.events import Answered, Refused
 from gateway.protocol.messages import Clear, HelloFlag, PollStatus, Safe
@@ -28,9 +28,18 @@ def cause_in_poll(status: int) -> FailsafeCause | None:
 class Latch:
     """The latch of one board."""
 
-    def __init__(self, queue: CommandQueue, lane: CommandLane, *, reporter: Reporter, keeps_silence: bool) -> None:
+    def __init__(
+        self,
+        queue: CommandQueue,
+        lane: CommandLane,
+        *,
+        journal: Journal,
+        reporter: Reporter,
+        keeps_silence: bool,
+    ) -> None:
         self._queue = queue
         self._lane = lane
+        self._journal = journal
         self._reporter = reporter
         self._keeps_silence = keeps_silence
 
@@ -84,20 +93,36 @@ class Latch:
             self._queue.orders.safe_found()
         elif self._queue.orders.safe_stands or forgotten:
             yield from self.make_safe()
-        elif self._only_silence():
+        elif self._only_silence() and not self._lane.occupied:
             yield from self.clear()
+        if cause is FailsafeCause.SAFE:
+            self._queue.cancel_all()
 
     def set_gate(self) -> None:
         """Opens or shuts the queue by what is known now; to be called while the board is up."""
+        self._keep()
         schema = self._reporter.status.schema
+        board = self._reporter.status.board
+        if self._lane.barred:
+            detail = f"the journal does not keep what became of the commands of board {board}: is its disk full?"
+            self._queue.refuse(JournalError(detail))
+            return
         if self.is_open and schema is not None:
             self._queue.open(schema)
             return
-        board = self._reporter.status.board
         by_safe = self._queue.orders.safe_stands or self._reporter.status.failsafe is FailsafeCause.SAFE
         why = "by SAFE" if by_safe else "since the host was silent"
         detail = f"outputs of board {board} are latched {why}; POST /api/v1/boards/{board}/clear leaves that state"
         self._queue.refuse(WrongState(detail))
+
+    def _keep(self) -> None:
+        """What must hold after a restart of the gateway too."""
+        board, cause = self._reporter.status.board, self._reporter.status.failsafe
+        if self._queue.orders.safe_stands:
+            cause = FailsafeCause.SAFE
+        self._journal.keep_latch(board, None if cause is FailsafeCause.LINK and not self._keeps_silence else cause)
+        if self._queue.orders.safe_stands:  # a view gave that order, and kept it, while this looked
+            self._journal.keep_latch(board, FailsafeCause.SAFE)
 
     def _only_silence(self) -> bool:
         silent = self._reporter.status.failsafe is FailsafeCause.LINK

@@ -12,15 +12,15 @@ from gateway.errors import BoardOffline, RequestError, WrongState
 
 
 class Orders:
-    """The orders of one board."""
+    """The orders of one board; `safe_stands` is what the journal knows of its last life."""
 
-    def __init__(self, board: str) -> None:
+    def __init__(self, board: str, *, safe_stands: bool = False) -> None:
         self._board = board
         self._lock = threading.Lock()
         self._safe: list[Future[None]] = []
         self._clear: list[Future[None]] = []
         self._safe_due = False
-        self._safe_stands = False
+        self._safe_stands = safe_stands
         self._offline: str | None = None
 
     # ---- views ----

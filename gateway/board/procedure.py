@@ -1,7 +1,8 @@
 """Procedures: what the host does over several exchanges, written as coroutines that read from top to bottom.
 
-A procedure yields a `Request` and gets back how its exchange ended, or yields a `Future` and goes on when that is
-done. It runs in the board thread; a session drives one at a time. Closing it abandons it between two exchanges.
+A procedure yields a `Request` and gets back how its exchange ended, or yields a `Within` and goes on when its future is
+done or its time is over. It runs in the board thread; a session drives one at a time. Closing it abandons it between
+two exchanges.
 """
 
 from collections.abc import Generator
@@ -26,7 +27,15 @@ class Request:
     not_after_s: float = float("inf")
 
 
-Procedure = Generator[Request | Future[Any], Exchange | None, T]
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Something that other threads do, waited for so long at most."""
+
+    future: Future[Any]
+    timeout_s: float
+
+
+Procedure = Generator[Request | Within, Exchange | None, T]
 
 
 class ProcedureFailed(GatewayError):
@@ -46,10 +55,11 @@ def answer_to(message: Message) -> Procedure[Message]:
     raise ProcedureFailed(f"{type(message).__name__}: {why}")
 
 
-def result_of(future: Future[T]) -> Procedure[T]:
-    """Waits for a future without holding up the board thread; raises what it raises."""
-    yield future
-    return future.result()
+def kept(future: Future[T], *, within_s: float) -> Procedure[bool]:
+    """Waits without holding up the board thread; False where it failed or is not done in time."""
+    if not future.done():
+        yield Within(future, within_s)
+    return future.done() and future.exception() is None
 
 
 def error_name(code: int) -> str:

@@ -53,6 +53,7 @@ class Reporter:
         self.link = LinkCounters()
         self.polls_missed = 0
         self.lines_dropped = 0
+        self.on_connect_failures = 0
         self._sink = sink
         self._clock = clock
         self._tokens = LOG_BURST
@@ -138,6 +139,12 @@ class Reporter:
         else:
             self.event(f"offline, {reason}: {detail}", level=logging.WARNING)
 
+    def on_connect_failed(self, what: str) -> None:
+        """A command of the configuration's `on_connect` did not end as done."""
+        self.on_connect_failures += 1
+        self.update()
+        self.event(f"on_connect: {what}", level=logging.WARNING)
+
     def event(self, message: str, *, level: int) -> None:
         """A link event, for the board's log and the gateway's."""
         logger.log(level, "%s: %s", self.status.board, message)
@@ -155,7 +162,11 @@ class Reporter:
         self._sink.append_log(self.status.board, LogEntry(self._clock.time(), "text", printable(text)))
 
     def _changed(self, **changes: Any) -> BoardStatus:
-        counters = asdict(self.link) | {"polls_missed": self.polls_missed, "log_lines_dropped": self.lines_dropped}
+        counters = asdict(self.link) | {
+            "polls_missed": self.polls_missed,
+            "log_lines_dropped": self.lines_dropped,
+            "on_connect_failed": self.on_connect_failures,
+        }
         return replace(self.status, counters=MappingProxyType(counters), **changes)
 
     def _note_failsafe(self, former: FailsafeCause | None) -> None:

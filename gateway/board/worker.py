@@ -14,17 +14,18 @@ from typing import Protocol
 
 from gateway.board.backoff import Backoff
 from gateway.board.bring_up import BringUp
-from gateway.board.commands import CommandQueue, Journal
+from gateway.board.commands import CommandQueue, CommandRequest, Journal
 from gateway.board.conversation import Conversation, Link, Parts
 from gateway.board.describe import SchemaRecords
 from gateway.board.lane import CommandLane
 from gateway.board.latch import Latch
+from gateway.board.on_connect import OnConnect
 from gateway.board.poller import Poller
 from gateway.board.report import Reporter, Sink
 from gateway.errors import BoardOffline, LinkError
 from gateway.link.serial_port import is_virtual, open_port
 from gateway.link.wake import Wake
-from gateway.model import BoardStatus, Clock, Reason
+from gateway.model import BoardStatus, Clock, Command, FailsafeCause, Reason
 from gateway.protocol.connect import DEFAULT_BAUD, connect_plan
 from gateway.protocol.session import Session, Terms, following_session
 
@@ -74,10 +75,16 @@ class BoardSettings:
     failsafe_after_s: float = 2.0
     failsafe_latch: bool = False
     link_timeout_s: float = 2.0
+    settle_within_s: float = 600.0
+    on_connect: tuple[CommandRequest, ...] = ()
 
 
 class BoardWorker:
-    """One board's thread. `start`, `stop` and `join` are for the main thread; all else runs in the thread itself."""
+    """One board's thread. `start`, `stop` and `join` are for the main thread; all else runs in the thread itself.
+
+    `under_way` and `latched` are what the journal kept of the gateway's last life: the command that was sent and not
+    settled, and why the outputs were to stay latched.
+    """
 
     def __init__(
         self,
@@ -88,6 +95,8 @@ class BoardWorker:
         journal: Journal,
         schemas: SchemaRecords,
         wake: Wake,
+        under_way: Command | None = None,
+        latched: FailsafeCause | None = None,
         clock: Clock = time,
         open_link: Opener = open_port,
         uniform: Callable[[], float] = random.random,
@@ -100,15 +109,25 @@ class BoardWorker:
         self._session_id = 1 + int(uniform() * 0xFFFFFFFE)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self.run, name=f"board-{settings.name}", daemon=True)
-        reporter = Reporter(initial_status(settings), sink=sink, clock=clock)
-        lane = CommandLane(settings.name, queue=queue, journal=journal, reporter=reporter, clock=clock)
-        latch = Latch(queue, lane, reporter=reporter, keeps_silence=settings.failsafe_latch)
+        reporter = Reporter(initial_status(settings, latched=latched), sink=sink, clock=clock)
+        lane = CommandLane(
+            settings.name,
+            queue=queue,
+            journal=journal,
+            reporter=reporter,
+            clock=clock,
+            settle_within_s=settings.settle_within_s,
+        )
+        if under_way is not None:
+            lane.restore(under_way, clock.monotonic())
+        latch = Latch(queue, lane, journal=journal, reporter=reporter, keeps_silence=settings.failsafe_latch)
         poller = Poller(settings.poll_interval_s, reporter=reporter, clock=clock)
         self._journal = journal
         self._parts = Parts(
             queue=queue,
             lane=lane,
             latch=latch,
+            on_connect=OnConnect(settings.on_connect, queue=queue, reporter=reporter),
             poller=poller,
             reporter=reporter,
             bring_up=BringUp(
@@ -209,6 +228,7 @@ class BoardWorker:
         why = f"board {self._settings.name} is offline, {error.reason}: {error}"
         self._parts.queue.refuse(BoardOffline(why))
         self._parts.queue.orders.went_offline(why)
+        self._parts.lane.lost(self._clock.monotonic())
         self._parts.reporter.went_offline(error.reason, str(error))
 
     def _pause_after(self, reason: Reason, *, established: bool) -> float:
@@ -220,14 +240,16 @@ class BoardWorker:
         return self._backoff.next_s()
 
     def _rest(self, pause_s: float) -> None:
-        """Waits between two attempts; queued commands still end at their deadlines."""
+        """Waits between two attempts; commands still end at their deadlines."""
+        queue, lane = self._parts.queue, self._parts.lane
         until_s = self._clock.monotonic() + pause_s
         while not self._stopping.is_set() and (now_s := self._clock.monotonic()) < until_s:
-            self._parts.queue.expire(now_s)
-            deadline_s = self._parts.queue.next_deadline_s()
-            self._wake.wait(max(0.0, min(until_s, until_s if deadline_s is None else deadline_s) - now_s))
+            queue.expire(now_s)
+            lane.give_up(now_s)
+            deadlines = (queue.next_deadline_s(), lane.deadline_s)
+            self._wake.wait(max(0.0, min([until_s, *(each for each in deadlines if each is not None)]) - now_s))
 
 
-def initial_status(settings: BoardSettings) -> BoardStatus:
+def initial_status(settings: BoardSettings, *, latched: FailsafeCause | None = None) -> BoardStatus:
     """What is known of a board before its thread has begun."""
-    return BoardStatus(settings.name, is_virtual(settings.port), settings.port)
+    return BoardStatus(settings.name, is_virtual(settings.port), settings.port, failsafe=latched)

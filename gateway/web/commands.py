@@ -1,19 +1,21 @@
 """Commands: put one, wait for its end, look at it, take it back. The board's queue decides what fits the board."""
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import ceil
 from types import MappingProxyType
 from typing import Any
 
 from flask import Request, Response
 
-from gateway.board.commands import CommandRequest
-from gateway.errors import InvalidCommand, UnknownCommand
-from gateway.model import Command
+from gateway.board.commands import CommandQueue, CommandRequest
+from gateway.errors import InvalidCommand, KeyTaken, UnknownCommand
+from gateway.model import Command, CommandState, IdempotencyKey
 from gateway.web.answers import json_answer, rfc3339, rfc3339_or_none
 from gateway.web.environ import CLOSING
-from gateway.web.inputs import preferred_wait_s
+from gateway.web.inputs import idempotency_key, preferred_wait_s
 from gateway.web.problems import InputError, Kind, invalid
 from gateway.web.routing import Scope, route
 from gateway.web.schemas import (
@@ -28,6 +30,7 @@ from gateway.web.schemas import (
 )
 from gateway.web.services import Services
 
+ANONYMOUS = "anonymous"  # whose keys those of clients without a name are
 CLOSING_CHECK_S = 0.2  # how often a waiting view looks whether the server is about to stop
 
 _SUBMIT_PROBLEMS = (
@@ -35,6 +38,7 @@ _SUBMIT_PROBLEMS = (
     Kind.UNKNOWN_TARGET,
     Kind.WRONG_STATE,
     Kind.NOT_WRITABLE,
+    Kind.KEY_REUSED,
     Kind.QUEUE_FULL,
     Kind.BOARD_OFFLINE,
     Kind.JOURNAL_FAILED,
@@ -59,9 +63,10 @@ PLACES: Mapping[tuple[str | int, ...], tuple[str, ...]] = MappingProxyType(
 def submit(
     services: Services, request: Request, *, board: str, query: Wait, body: WriteCommand | RunCommand
 ) -> Response:
-    """`Prefer: wait=2` does the same as `?wait=2s`."""
-    command = services.queue(board).submit(_request_of(body))
-    return _submitted(services, request, command, query.wait)
+    """`Prefer: wait=2` does the same as `?wait=2s`. Sent again under the same `Idempotency-Key`, it gives the same
+    command back."""
+    command, headers = _command_of(services.queue(board), _request_of(body), request)
+    return _submitted(services, request, command, query.wait, headers)
 
 
 @route(
@@ -79,12 +84,13 @@ def put_value(
 ) -> Response:
     """Answered as POST is."""
     hold_ms = ceil((query.hold or 0.0) * 1000)  # up: a hold that rounds to 0 would be none at all
+    asked = CommandRequest(channel=channel, value=body, hold_ms=hold_ms)
     try:
-        command = services.queue(board).submit(CommandRequest(channel=channel, value=body, hold_ms=hold_ms))
+        command, headers = _command_of(services.queue(board), asked, request)
     except InvalidCommand as error:
         faults = [InputError(PLACES[fault.location], fault.message.removeprefix("hold_ms: ")) for fault in error.faults]
         raise invalid(faults) from None
-    return _submitted(services, request, command, query.wait)
+    return _submitted(services, request, command, query.wait, headers)
 
 
 @route(
@@ -99,7 +105,7 @@ def put_value(
 def commands(services: Services, _request: Request, *, board: str, query: Page) -> Response:
     """Page by page: `next_cursor` is null on the last."""
     services.snapshot(board)
-    page, cursor = services.journal.page(board, before=query.cursor, limit=query.limit)
+    page, cursor = services.journal.page(board, before=query.cursor, limit=query.limit, states=query.state)
     return json_answer({"items": [_document(command) for command in page], "next_cursor": cursor})
 
 
@@ -122,11 +128,13 @@ def one_command(services: Services, _request: Request, *, command_id: str) -> Re
     summary="Take a queued command back; again: the same answer",
     scope=Scope.COMMAND,
     answers={200: CommandAnswer},
-    problems=(Kind.UNKNOWN_COMMAND, Kind.WRONG_STATE),
+    problems=(Kind.UNKNOWN_BOARD, Kind.UNKNOWN_COMMAND, Kind.WRONG_STATE, Kind.JOURNAL_FAILED),
 )
 def cancel(services: Services, _request: Request, *, command_id: str) -> Response:
     """A command that was sent can't be taken back."""
     command = _find(services, command_id)
+    if command.state is CommandState.CANCELLED:
+        return json_answer(_document(command))
     return json_answer(_document(services.queue(command.board).cancel(command_id)))
 
 
@@ -135,12 +143,36 @@ def _request_of(body: WriteCommand | RunCommand) -> CommandRequest:
         asked = CommandRequest(channel=body.channel, value=body.value)
     else:
         asked = CommandRequest(action=body.action, arguments=body.arguments)
-    return replace(asked, hold_ms=body.hold_ms, expires_in_ms=body.expires_in_ms)
+    waits_offline = body.when_offline == "queue"
+    return replace(asked, hold_ms=body.hold_ms, expires_in_ms=body.expires_in_ms, waits_offline=waits_offline)
 
 
-def _submitted(services: Services, request: Request, command: Command, wait_s: float | None) -> Response:
+def _command_of(queue: CommandQueue, asked: CommandRequest, request: Request) -> tuple[Command, dict[str, str]]:
+    """The command that this request brings, or brought before under the same key, and what its answer tells of that."""
+    text = idempotency_key(request.headers.get("Idempotency-Key"))
+    if text is None:
+        return queue.submit(asked), {}
+    key = IdempotencyKey(ANONYMOUS, text, _fingerprint(queue.board, asked))
+    command = queue.former(key)
+    if command is None:
+        try:
+            return queue.submit(replace(asked, key=key)), {}
+        except KeyTaken:  # the same request came in twice at once
+            command = queue.former(key)
+            assert command is not None, "a key that is taken has a command"
+    return command, {"Idempotent-Replayed": "true"}
+
+
+def _fingerprint(board: str, asked: CommandRequest) -> str:
+    """The same for the same request, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps([board, asdict(asked)], sort_keys=True).encode()).hexdigest()
+
+
+def _submitted(
+    services: Services, request: Request, command: Command, wait_s: float | None, headers: dict[str, str]
+) -> Response:
     """The command and where it can be found: 200 if it has ended, 202 if not yet."""
-    headers = {"Location": f"/api/v1/commands/{command.id}"}
+    headers["Location"] = f"/api/v1/commands/{command.id}"
     preferred_s = preferred_wait_s(request.headers.get("Prefer", "")) if wait_s is None else None
     granted_s = preferred_s if wait_s is None else wait_s
     if granted_s and services.waiting.acquire(blocking=False):
@@ -180,6 +212,7 @@ def _document(command: Command) -> dict[str, object]:
         "virtual": command.virtual,
         **_asked(command),
         "hold_ms": command.hold_ms,
+        "origin": command.origin,
         "state": command.state,
         "result": command.result,
         "error": {"code": command.error.code, "detail": command.error.detail} if command.error else None,

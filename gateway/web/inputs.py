@@ -39,6 +39,7 @@ _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_IDEMPOTENCY_KEY = re.compile(r'"?([!#-+\--~]{1,255})"?')  # quoted as a structured field, or bare; no comma, no space
 
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[str | int, ...]
@@ -187,6 +188,17 @@ def preferred_wait_s(header: str) -> int | None:
     preference that is not understood is to be ignored."""
     match = re.search(r'(?:^|[,\s])wait\s*=\s*"?([0-9]{1,9})"?\s*(?:$|[,;])', header, re.IGNORECASE)
     return min(int(match[1]), int(MAX_WAIT_S)) if match else None
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """What `Idempotency-Key` holds, quoted or bare; raises a 422 problem for what is no key."""
+    if header is None:
+        return None
+    match = _IDEMPOTENCY_KEY.fullmatch(header.strip())
+    if match is None:
+        message = "must be 1 to 255 visible ASCII characters without comma or space, such as a UUID"
+        raise invalid([InputError(("header", "Idempotency-Key"), message)])
+    return match[1]
 
 
 def parse_json(data: bytes) -> object:

@@ -17,6 +17,7 @@ from gateway.errors import (
     GatewayError,
     InvalidCommand,
     JournalError,
+    KeyReused,
     NotWritable,
     QueueFull,
     UnknownCommand,
@@ -100,6 +101,12 @@ class Kind(enum.Enum):
         "Invalid request",
         "A value, field or query parameter does not fit; `errors` lists everything that is wrong. Nothing was queued.",
     )
+    KEY_REUSED = (
+        "key-reused",
+        422,
+        "Idempotency key reused",
+        "The Idempotency-Key came with another request in the last 24 hours. Take a new key for each command.",
+    )
     NOT_WRITABLE = "not-writable", 422, "Not an output", "The channel can be read but not written. Nothing was queued."
     QUEUE_FULL = (
         "queue-full",
@@ -147,7 +154,8 @@ class Kind(enum.Enum):
         "journal-failed",
         503,
         "Journal failed",
-        "The command could not be kept, so it was not queued; try again.",
+        "The command could not be kept, so it does not run: a full or failing disk. The detail names the file and the "
+        "cure; readings go on.",
     )
     NOT_READY = (
         "not-ready",
@@ -175,7 +183,7 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class InputError:
-    """One thing wrong with a request: `location` is a path that begins with body, query or path."""
+    """One thing wrong with a request: `location` is a path that begins with body, query, header or path."""
 
     location: tuple[str | int, ...]
     message: str
@@ -241,6 +249,7 @@ EXCEPTIONS: Mapping[type[GatewayError], tuple[Kind, Mapping[str, str]]] = Mappin
         BoardOffline: (Kind.BOARD_OFFLINE, retry_after(RETRY_OFFLINE_S)),
         InvalidCommand: (Kind.INVALID, _NONE),
         JournalError: (Kind.JOURNAL_FAILED, retry_after(RETRY_OFFLINE_S)),
+        KeyReused: (Kind.KEY_REUSED, _NONE),
         NotWritable: (Kind.NOT_WRITABLE, _NONE),
         QueueFull: (Kind.QUEUE_FULL, retry_after(RETRY_SOON_S)),
         UnknownCommand: (Kind.UNKNOWN_COMMAND, _NONE),

@@ -7,13 +7,24 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    WithJsonSchema,
+)
 
-from gateway.model import BoardState, CommandState, FailsafeCause, Quality, Reason
+from gateway.board.commands import EXPIRES_MS, EXPIRES_OFFLINE_MS
+from gateway.board.names import unknown
+from gateway.model import BoardState, CommandOrigin, CommandState, FailsafeCause, Quality, Reason
 from gateway.store.history import LENGTH as HISTORY_LENGTH
 from gateway.web.inputs import NO_ALTERNATIVE, Count, Input, Seconds, Since, WaitSeconds, Whole, at_most
 
-DEFAULT_EXPIRES_MS = 10_000
 MAX_EXPIRES_MS = 86_400_000  # one day
 MAX_HOLD_MS = 65_535  # 16 bits on the wire
 MAX_ARGUMENTS = 16  # no action has more than 4; the rest is room for telling which are wrong
@@ -54,8 +65,25 @@ def _given_cursor(cursor: str) -> str:
     return cursor
 
 
+def _states(value: object) -> frozenset[CommandState]:
+    names = str(value).split(",")
+    for name in names:
+        if name not in list(CommandState):
+            raise ValueError(unknown("state", name, known=list(CommandState)))
+    return frozenset(map(CommandState, names))
+
+
 class Page(Input):
-    """Which part of a list."""
+    """Which part of a list of commands."""
+
+    state: (
+        Annotated[
+            frozenset[CommandState],
+            BeforeValidator(_states),
+            WithJsonSchema({"type": "string", "examples": ["queued,sent"]}),
+        ]
+        | None
+    ) = Field(default=None, description="Only commands in these states, separated by commas.")
 
     cursor: Annotated[str, AfterValidator(_given_cursor)] | None = Field(
         default=None, description="`next_cursor` of the page before."
@@ -80,8 +108,13 @@ class _Command(Input):
     hold_ms: Annotated[Whole, Field(ge=0, le=MAX_HOLD_MS)] = Field(
         default=0, description="The board returns the output to its safe value after this; 0 for no hold."
     )
-    expires_in_ms: Annotated[Whole, Field(ge=1, le=MAX_EXPIRES_MS)] = Field(
-        default=DEFAULT_EXPIRES_MS, description="The command may begin no later than this after it was accepted."
+    expires_in_ms: Annotated[Whole, Field(ge=1, le=MAX_EXPIRES_MS)] | None = Field(
+        default=None,
+        description=f"The command may begin no later than this after it was accepted; {EXPIRES_MS} by default, "
+        f"{EXPIRES_OFFLINE_MS} where it may wait for its board.",
+    )
+    when_offline: Literal["refuse", "queue"] = Field(
+        default="refuse", description="What to do while the board is away: answer 503, or wait for it."
     )
 
 
@@ -293,6 +326,7 @@ class CommandAnswer(Output):
     action: str | None = None
     arguments: Mapping[str, Scalar] | None = None
     hold_ms: int
+    origin: CommandOrigin
     state: CommandState
     result: Scalar | None
     error: CommandErrorAnswer | None

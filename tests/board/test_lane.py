@@ -5,24 +5,24 @@ from concurrent.futures import Future
 import pytest
 
 from gateway.board.lane import LAST_WIRE_ID
-from gateway.errors import JournalError
-from gateway.model import Command, CommandState
-from gateway.protocol.framing import encode
-from gateway.protocol.messages import CommandReply, ErrorCode, ErrorReply, Outcome, RunCommand
-from tests.board.world import World
+from gateway.errors import GatewayError, JournalError
+from gateway.model import Command, CommandState, IdempotencyKey, Reason
+from gateway.protocol.framing import decode, encode
+from gateway.protocol.messages import CommandReply, ErrorCode, ErrorReply, Hello, Outcome, RunCommand
+from tests.board.world import World, refusal_of
 
 
 class SlowJournal:
-    """The world's journal, whose `sent` rows are committed only when the test says so."""
+    """The world's journal, whose rows in one of `states` are committed only when the test says so."""
 
-    def __init__(self, world: World) -> None:
-        self._journal = world.journal
+    def __init__(self, world: World, *states: CommandState) -> None:
         self.pending: list[tuple[Command, Future[None]]] = []
+        self._states = states or (CommandState.SENT,)
         world.journal.record, self._record = self.record, world.journal.record  # type: ignore[method-assign]
 
-    def record(self, command: Command) -> Future[None]:
-        if command.state is not CommandState.SENT:
-            return self._record(command)
+    def record(self, command: Command, *, key: IdempotencyKey | None = None) -> Future[None]:
+        if command.state not in self._states:
+            return self._record(command, key=key)
         future: Future[None] = Future()
         self.pending.append((command, future))
         return future
@@ -146,8 +146,6 @@ class Impostor:
     def receive(self, data: bytes) -> None:
         link = self._world.links[-1]
         self._receive(data)
-        from gateway.protocol.framing import decode
-
         frame = decode(data.strip(b"\0"))
         if frame is not None and frame.type == RunCommand.TYPE:
             self._world.board.transmit()
@@ -209,13 +207,129 @@ def test_a_row_still_being_committed_when_safe_comes_is_never_sent() -> None:
     assert world.pins.beeps == []
 
 
-def test_a_bring_up_that_waits_for_the_journal_keeps_the_board_alive() -> None:
+def test_a_bring_up_waits_a_second_for_the_journal_then_goes_on_with_readings_alone() -> None:
     world = World()
     journal = SlowJournal(world)
-    world.at(2, lambda: beep(world))
+    commands: list[Command] = []
+    refusals: list[GatewayError] = []
+    world.at(2, lambda: commands.append(beep(world, expires_in_ms=60_000)))
     world.at(3, world.board.reset)
+    world.at(20, lambda: refusals.append(refusal_of(lambda: beep(world))))
+    world.at(20, lambda: samples.append(len(world.sink.samples)))
+    samples: list[int] = []
     world.at(30, journal.commit)
     world.run(33)
     assert world.opened_at == [1000.0]
     assert world.pins.safe_calls == 0
+    assert samples[0] > 150, "readings went on"
+    assert isinstance(refusals[0], JournalError)
     assert world.status.state.value == "online"
+    assert world.now_is(commands[0]).state is CommandState.DONE
+    assert world.pins.beeps == [5]
+
+
+@pytest.mark.parametrize("cold", [True, False])
+def test_a_board_forgets_nothing_before_the_end_that_its_record_told_is_kept(cold: bool) -> None:
+    """A gateway killed meanwhile finds the row `sent`, and the board's record is all there is to settle it from."""
+    world = World()
+    journal = SlowJournal(world, CommandState.DONE, CommandState.UNKNOWN)
+    commands: list[Command] = []
+    world.at(2, lambda: commands.append(beep(world)))
+    world.at(3, world.board.power_cycle if cold else world.board.reset)
+    world.at(10, lambda: stored.append(world.board._memory.record.epoch))
+    stored: list[int] = []
+    world.at(11, journal.commit)
+    world.at(13, lambda: commands.append(beep(world)))
+    world.at(14, journal.commit)
+    world.run(15)
+    epoch = world.journal.epoch("uno")
+    assert stored == [0 if cold else epoch]
+    assert world.board._memory.record.epoch == epoch
+    assert [world.now_is(command).state for command in commands] == [CommandState.DONE] * 2
+    assert world.pins.beeps == [5, 5]
+
+
+def test_a_journal_that_can_not_be_read_leaves_the_board_s_record_alone() -> None:
+    world = World()
+    world.journal.epoch = lambda _board: 0  # type: ignore[method-assign]
+    refusals: list[GatewayError] = []
+    world.at(3, lambda: refusals.append(refusal_of(lambda: beep(world))))
+    world.run(4)
+    assert isinstance(refusals[0], JournalError)
+    assert world.status.state.value == "online"
+    assert world.board._memory.record.epoch == 0
+
+
+# ---- boards that stay away ----
+
+
+def away(world: World, commands: list[Command], *, until_s: float) -> None:
+    """A command is sent at 2 s, what the board says is lost, and the line is gone from then until `until_s`."""
+    world.at(2, lambda: setattr(world.line, "dead", True))
+    world.at(2, lambda: commands.append(beep(world, expires_in_ms=500)))
+    world.at(2.2, lambda: setattr(world.line, "failing", Reason.PORT_MISSING))
+    world.at(2.2, lambda: setattr(world.line, "missing", Reason.PORT_MISSING))
+    for name, value in (("dead", False), ("failing", None), ("missing", None)):
+        world.at(until_s, lambda name=name, value=value: setattr(world.line, name, value))
+
+
+@pytest.mark.parametrize(("until_s", "state"), [(590, CommandState.EXPIRED), (620, CommandState.UNKNOWN)])
+def test_a_board_away_for_settle_within_makes_its_sent_command_unknown(until_s: float, state: CommandState) -> None:
+    world = World()
+    commands: list[Command] = []
+    seen: list[CommandState] = []
+    away(world, commands, until_s=until_s)
+    world.at(until_s - 1, lambda: seen.append(world.now_is(commands[0]).state))
+    world.run(630)
+    assert seen == [CommandState.SENT if state is CommandState.EXPIRED else CommandState.UNKNOWN]
+    assert world.now_is(commands[0]).state is state
+    assert world.status.state.value == "online"
+    assert world.pins.beeps == []
+
+
+def test_settle_within_is_told_and_configured() -> None:
+    world = World(settle_within_s=30.0)
+    commands: list[Command] = []
+    away(world, commands, until_s=100)
+    world.run(60)
+    ended = world.now_is(commands[0])
+    assert ended.error is not None
+    assert "away for 30 s" in ended.error.detail
+    assert ended.finished_at is not None
+    assert ended.finished_at - world.clock.time() == pytest.approx(32.2 - 60, abs=0.7)
+
+
+def test_a_board_that_connects_and_never_settles_is_given_up_too() -> None:
+    """Its sketch says HELLO and then nothing: no session ever comes to settle what was sent."""
+    world = World(settle_within_s=20.0)
+    commands: list[Command] = []
+    away(world, commands, until_s=5)
+    world.at(4, lambda: mute(world))
+    world.run(60)
+    assert world.now_is(commands[0]).state is CommandState.UNKNOWN
+
+
+def mute(world: World) -> None:
+    """The board answers HELLO and nothing else."""
+    receive = world.board.receive
+
+    def only_hello(data: bytes) -> None:
+        frame = decode(data.strip(b"\0"))
+        if frame is not None and frame.type == Hello.TYPE:
+            receive(data)
+
+    world.board.receive = only_hello  # type: ignore[method-assign]
+
+
+def test_a_row_never_sent_ends_at_its_deadline_though_the_board_is_away() -> None:
+    world = World()
+    journal = SlowJournal(world)
+    commands: list[Command] = []
+    world.at(2, lambda: commands.append(beep(world, expires_in_ms=3000)))
+    world.at(2.5, lambda: setattr(world.line, "failing", Reason.PORT_MISSING))
+    world.at(2.5, lambda: setattr(world.line, "missing", Reason.PORT_MISSING))
+    world.at(3, journal.commit)
+    world.run(20)
+    ended = world.now_is(commands[0])
+    assert ended.state is CommandState.EXPIRED
+    assert ended.finished_at == pytest.approx(ended.expires_at, abs=0.01)
