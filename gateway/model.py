@@ -121,6 +121,13 @@ class BoardState(enum.StrEnum):
     RELEASED = "released"
 
 
+class Mode(enum.StrEnum):
+    """How readings are fetched: the gateway asks for each, or the board sends them by itself."""
+
+    POLL = "poll"
+    STREAM = "stream"
+
+
 class Reason(enum.StrEnum):
     """Why a board is not online: stable codes that users script against."""
 
@@ -163,8 +170,9 @@ class ClockEstimate:
 
 @dataclass(frozen=True, slots=True)
 class BoardStatus:
-    """One board's link and identity at one moment. `detail` says what was seen and the cure; `counters` are link
-    health counters by name; `failsafe` is None while outputs are free, `clock` until enough is known of it."""
+    """One board's link and identity at one moment. `detail` says what was seen and the cure; `mode` is the one in
+    force; `counters` are link health counters by name; `failsafe` is None while outputs are free, `clock` until enough
+    is known of it."""
 
     board: str
     virtual: bool
@@ -172,6 +180,7 @@ class BoardStatus:
     state: BoardState = BoardState.CONNECTING
     reason: Reason | None = None
     detail: str | None = None
+    mode: Mode = Mode.POLL
     schema: Schema | None = None
     failsafe: FailsafeCause | None = None
     resets: int = 0

@@ -7,6 +7,7 @@ from gateway.board.latch import Latch, cause_in_hello
 from gateway.board.poller import Poller
 from gateway.board.procedure import Procedure, ProcedureFailed, answer_to
 from gateway.board.report import Reporter
+from gateway.board.streamer import Streamer
 from gateway.model import Clock, FailsafeCause, Schema
 from gateway.protocol.messages import HelloFlag, HelloReply, SetEpoch
 
@@ -22,7 +23,7 @@ class BringUp:
         reporter: Reporter,
         lane: CommandLane,
         latch: Latch,
-        poller: Poller,
+        poller: Poller | Streamer,
         journal: Journal,
         schemas: SchemaRecords,
         clock: Clock,

@@ -20,6 +20,7 @@ FEWEST = 8  # exchanges before there is an estimate
 KEPT_SHARE, KEPT_FEWEST = 4, 4  # the line goes through the best quarter of the ring
 MAX_GAP_S = 3600.0  # after a longer silence nobody knows how often micros() wrapped
 WRAP_US = 2**32
+RESONATOR_ERROR = 0.01  # board clocks run off by up to 0.2 %
 RESOLUTION_S = 1e-5  # micros() counts in steps of 4 us at 16 MHz, of 8 at 8 MHz
 
 
@@ -73,6 +74,7 @@ class BoardClock:
     others nobody knows which copy was answered."""
 
     def __init__(self) -> None:
+        self._told: tuple[int, float] | None = None  # the last moment: by the board's clock, and the earliest second
         self.begin()
 
     def begin(self) -> None:
@@ -97,12 +99,16 @@ class BoardClock:
         the bound of its error; None until enough is known."""
         return None if self._line is None else self._line.at(self._extended(t_us) / 1e6)
 
-    def earliest(self, t_us: int, *, sent_s: float, received_s: float) -> float:
-        """The earliest second of the host at which the board can have said `t_us`, given that it did so between these
-        two: the estimate less its error, where that tells more than the sending does."""
+    def earliest(self, t_us: int, *, received_s: float, sent_s: float = float("-inf")) -> float:
+        """The earliest second of the host at which the board can have said `t_us`: after the sending, if it was
+        asked; after what it said before, by as much as its clock tells; by the estimate, less its error; and never
+        after the receiving. Minus infinity where nothing is known of the board's clock at all."""
+        board_us = self._extended(t_us)
         found = self.host_time(t_us)
-        earliest_s = sent_s if found is None else found[0] - found[1]
-        return min(max(earliest_s, sent_s), received_s)
+        estimate_s = sent_s if found is None else found[0] - found[1]
+        earliest_s = min(max(estimate_s, sent_s, self._passed_s(board_us)), received_s)
+        self._told = board_us, earliest_s
+        return earliest_s
 
     def estimate(self) -> ClockEstimate | None:
         """As of the last exchange; None until enough is known."""
@@ -110,6 +116,14 @@ class BoardClock:
             return None
         _host_s, error_s = self._line.at(self._board_us / 1e6)
         return ClockEstimate(self._line.rate_ppm, self._line.rate_error_ppm, error_s)
+
+    def _passed_s(self, board_us: int) -> float:
+        """What was told last, and as much later as the board's clock says, but for a resonator's worst error."""
+        if self._told is None:
+            return float("-inf")
+        told_us, told_s = self._told
+        passed_s = (board_us - told_us) / 1e6
+        return told_s + passed_s - abs(passed_s) * RESONATOR_ERROR
 
     def _extended(self, t_us: int) -> int:
         ahead_us = (t_us - self._board_us + WRAP_US // 2) % WRAP_US - WRAP_US // 2
@@ -120,6 +134,7 @@ class BoardClock:
         self._best: Exchange | None = None  # since _slot_s
         self._slot_s = 0.0
         self._line: Line | None = None
+        self._told = None
 
     def _agrees(self, seen: Exchange) -> bool:
         """The line can be true together with this exchange; else the board's clock has jumped, or its rate changed."""

@@ -16,6 +16,8 @@ from gateway.board.on_connect import OnConnect
 from gateway.board.poller import Poller
 from gateway.board.procedure import BeginAgain, Procedure, ProcedureFailed, Request, Within
 from gateway.board.report import Reporter
+from gateway.board.sampler import Sampler
+from gateway.board.streamer import Streamer
 from gateway.errors import BoardOffline, LinkError, SchemaError
 from gateway.model import BoardState, Reason
 from gateway.protocol.events import (
@@ -72,7 +74,8 @@ class Parts:
     lane: CommandLane
     latch: Latch
     on_connect: OnConnect
-    poller: Poller
+    poller: Poller | Streamer
+    sampler: Sampler
     reporter: Reporter
     bring_up: BringUp
     link_timeout_s: float
@@ -143,7 +146,7 @@ class Conversation:
             case SetBaud(baud):
                 self._link.set_baud(baud)
             case Answered(reply=PingReply(t_us=t_us)):
-                self._parts.poller.told_time(event, t_us)
+                self._parts.sampler.told_time(event, t_us)
             case Refused(request=Ping()) | TimedOut(request=Ping()):
                 pass  # a sign of life is all it was for
             case Answered() | Refused() | TimedOut():
@@ -159,8 +162,14 @@ class Conversation:
                 self._session_lost(now_s)
             case LineReceived(line):
                 self._parts.reporter.line(line)
-            case EventReceived(message=Log(text=text)):
-                self._parts.reporter.line(text.decode(errors="replace"))
+            case EventReceived():
+                self._take(event)
+
+    def _take(self, event: EventReceived) -> None:
+        if isinstance(event.message, Log):
+            self._parts.reporter.line(event.message.text.decode(errors="replace"))
+        if self._parts.poller.take(event) and self._up:
+            self._parts.latch.set_gate()
 
     def _opened(self, hello: HelloReply, baud: int, now_s: float) -> None:
         if not self._session.is_open:

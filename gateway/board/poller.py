@@ -2,15 +2,12 @@
 
 import logging
 
-from gateway.board.clock import BoardClock
-from gateway.board.latch import cause_in_poll
 from gateway.board.procedure import Procedure, Request
-from gateway.board.report import Reporter, unix_time
-from gateway.board.schema import groups, unpack_group
-from gateway.errors import SchemaError
-from gateway.model import Channel, Clock, Sample, Schema
-from gateway.protocol.events import Answered
-from gateway.protocol.messages import Poll, PollReply, PollStatus
+from gateway.board.report import Reporter
+from gateway.board.sampler import Sampler
+from gateway.model import Clock, Schema
+from gateway.protocol.events import Answered, EventReceived
+from gateway.protocol.messages import Poll, PollReply, PollStatus, Telemetry
 
 MISSES_TO_DEGRADE = 3  # polls in a row without an answer
 
@@ -19,13 +16,12 @@ class Poller:
     """Polls every group once per interval and publishes what comes. A lost poll is not repeated: the next is the
     retry."""
 
-    def __init__(self, interval_s: float, *, reporter: Reporter, clock: Clock) -> None:
+    def __init__(self, interval_s: float, *, sampler: Sampler, reporter: Reporter, clock: Clock) -> None:
         self.due_s = 0.0
         self._interval_s = interval_s
+        self._sampler = sampler
         self._reporter = reporter
         self._clock = clock
-        self._board_clock = BoardClock()
-        self._groups: tuple[tuple[Channel, ...], ...] = ()
         self._next_group = 0
         self._left = 0
         self._regular_s = 0.0
@@ -43,15 +39,14 @@ class Poller:
     @property
     def group_count(self) -> int:
         """How many polls make one round."""
-        return len(self._groups)
+        return self._sampler.group_count
 
     def begin(self, schema: Schema, now_s: float) -> None:
         """Polls by this schema from now on."""
-        self._groups = groups(schema) or ((),)
+        self._sampler.begin(schema)
         self._next_group = 0
-        self._left = len(self._groups)
+        self._left = self.group_count
         self._misses = 0
-        self._board_clock.begin()
         self.due_s = self._regular_s = now_s
 
     def poll(self) -> Procedure[bool]:
@@ -67,44 +62,29 @@ class Poller:
         self._schedule_next(answered=answered)
         return answered
 
-    def told_time(self, exchange: Answered, t_us: int) -> float:
-        """An answer told the board's time. Gives the earliest monotonic second at which it can have been so."""
-        if exchange.round_trip_s is None:  # sent more than once, and nobody knows which copy was answered
-            return exchange.sent_s
-        received_s = self._clock.monotonic()
-        self._board_clock.exchange(t_us, sent_s=exchange.sent_s, received_s=received_s)
-        return self._board_clock.earliest(t_us, sent_s=exchange.sent_s, received_s=received_s)
+    def take(self, event: EventReceived) -> bool:
+        """Nobody asked for telemetry: always False."""
+        self._reporter.link.frames_unexpected += isinstance(event.message, Telemetry)
+        return False
 
     def _schedule_next(self, *, answered: bool) -> None:
         """The next group at once; after the last one, or a miss, the next round when it is due."""
         now_s = self._clock.monotonic()
         if answered:
-            self._next_group = (self._next_group + 1) % len(self._groups)
+            self._next_group = (self._next_group + 1) % self.group_count
             self._left -= 1
             if self._left:
                 self.due_s = now_s
                 return
         if now_s >= self._regular_s:  # else this was a round out of turn
             self._regular_s = max(self._regular_s + self._interval_s, now_s)
-        self._left = len(self._groups)
+        self._left = self.group_count
         self.due_s = self._regular_s
 
     def _publish(self, exchange: Answered, reply: PollReply) -> bool:
-        try:
-            values = unpack_group(self._groups[reply.group], reply.values)
-        except SchemaError:
+        if not self._sampler.answered(exchange, reply):
             return False
-        # The board looks at its clock and samples then: no age made from that moment flatters.
-        sampled_s = self.told_time(exchange, reply.t_us)
-        time_s = unix_time(sampled_s, clock=self._clock)
-        samples = {name: Sample(value, sampled_s, time_s) for name, value in values.items()}
         self._misses = 0
-        self._reporter.polled(
-            samples,
-            failsafe=cause_in_poll(reply.status),
-            round_trip_s=exchange.round_trip_s,
-            clock=self._board_clock.estimate(),
-        )
         if reply.status & PollStatus.HOLD_LAPSED:
             self._reporter.event("a hold ended: its output is at its safe value", level=logging.INFO)
         return True
@@ -113,4 +93,4 @@ class Poller:
         self._misses += 1
         self._reporter.polls_missed += 1
         if self._misses >= MISSES_TO_DEGRADE:
-            self._reporter.degraded(self._misses)
+            self._reporter.degraded(f"{self._misses} polls in a row were not answered")

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from gateway.board.clock import RESONATOR_ERROR
 from gateway.model import (
     BoardState,
     BoardStatus,
@@ -24,7 +25,6 @@ LOG_LINES_PER_S = 20.0  # of board text; a sketch that prints in a loop must not
 LOG_BURST = 100.0
 UPTIME_WRAP_MS = 2**32
 RESET_SLACK_MS = 1000.0  # a board that was reset answers with an uptime at least so far behind
-RESONATOR_ERROR = 0.01  # board clocks run off by up to 0.2 %
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class Reporter:
         self.status = status
         self.link = LinkCounters()
         self.polls_missed = 0
+        self.samples_skipped = 0
         self.lines_dropped = 0
         self.on_connect_failures = 0
         self._sink = sink
@@ -69,7 +70,7 @@ class Reporter:
             self.status = status
             self._sink.publish_status(status)
 
-    def polled(
+    def sampled(
         self,
         samples: dict[str, Sample],
         *,
@@ -77,7 +78,7 @@ class Reporter:
         round_trip_s: float | None,
         clock: ClockEstimate | None,
     ) -> None:
-        """One poll was answered: publishes its samples and what it says of the board in one step."""
+        """Samples of one group came: publishes them and what came with them of the board in one step."""
         former = self.status
         state = BoardState.ONLINE if former.state is BoardState.DEGRADED else former.state
         detail = None if state is BoardState.ONLINE else former.detail
@@ -86,7 +87,7 @@ class Reporter:
         )
         self._sink.publish_samples(former.board, samples, status=self.status)
         if former.state is BoardState.DEGRADED:
-            self.event("polls are answered again", level=logging.INFO)
+            self.event("readings come again", level=logging.INFO)
         self._note_failsafe(former.failsafe)
 
     def wrote(self, channel: str, value: Value, *, sent_s: float) -> None:
@@ -101,10 +102,10 @@ class Reporter:
         self.update(failsafe=cause)
         self._note_failsafe(former)
 
-    def degraded(self, misses: int) -> None:
-        """Several polls in a row went unanswered though the link is up."""
+    def degraded(self, what: str) -> None:
+        """Readings stay away though the link is up."""
         if self.status.state is BoardState.ONLINE:
-            detail = f"{misses} polls in a row were not answered: a blocked loop in the sketch, or a noisy line"
+            detail = f"{what}: a blocked loop in the sketch, or a noisy line"
             self.update(state=BoardState.DEGRADED, detail=detail)
             self.event(detail, level=logging.WARNING)
 
@@ -164,6 +165,7 @@ class Reporter:
     def _changed(self, **changes: Any) -> BoardStatus:
         counters = asdict(self.link) | {
             "polls_missed": self.polls_missed,
+            "samples_skipped": self.samples_skipped,
             "log_lines_dropped": self.lines_dropped,
             "on_connect_failed": self.on_connect_failures,
         }

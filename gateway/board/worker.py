@@ -22,10 +22,12 @@ from gateway.board.latch import Latch
 from gateway.board.on_connect import OnConnect
 from gateway.board.poller import Poller
 from gateway.board.report import Reporter, Sink
+from gateway.board.sampler import Sampler
+from gateway.board.streamer import SHORTEST_POLL_S, Streamer
 from gateway.errors import BoardOffline, LinkError
 from gateway.link.serial_port import is_virtual, open_port
 from gateway.link.wake import Wake
-from gateway.model import BoardStatus, Clock, Command, FailsafeCause, Reason
+from gateway.model import BoardStatus, Clock, Command, FailsafeCause, Mode, Reason
 from gateway.protocol.connect import DEFAULT_BAUD, connect_plan
 from gateway.protocol.session import Session, Terms, following_session
 
@@ -71,6 +73,7 @@ class BoardSettings:
     name: str
     port: str
     baud: int | None = DEFAULT_BAUD
+    mode: Mode = Mode.POLL
     poll_interval_s: float = 0.1
     failsafe_after_s: float = 2.0
     failsafe_latch: bool = False
@@ -121,7 +124,8 @@ class BoardWorker:
         if under_way is not None:
             lane.restore(under_way, clock.monotonic())
         latch = Latch(queue, lane, journal=journal, reporter=reporter, keeps_silence=settings.failsafe_latch)
-        poller = Poller(settings.poll_interval_s, reporter=reporter, clock=clock)
+        sampler = Sampler(reporter=reporter, clock=clock)
+        poller = _source(settings, sampler=sampler, reporter=reporter, clock=clock)
         self._journal = journal
         self._parts = Parts(
             queue=queue,
@@ -129,6 +133,7 @@ class BoardWorker:
             latch=latch,
             on_connect=OnConnect(settings.on_connect, queue=queue, reporter=reporter),
             poller=poller,
+            sampler=sampler,
             reporter=reporter,
             bring_up=BringUp(
                 reporter=reporter,
@@ -250,6 +255,15 @@ class BoardWorker:
             self._wake.wait(max(0.0, min([until_s, *(each for each in deadlines if each is not None)]) - now_s))
 
 
+def _source(settings: BoardSettings, *, sampler: Sampler, reporter: Reporter, clock: Clock) -> Poller | Streamer:
+    """Where readings come from. A board that can't stream is polled, no faster than any."""
+    interval_s = settings.poll_interval_s
+    if settings.mode is Mode.POLL:
+        return Poller(interval_s, sampler=sampler, reporter=reporter, clock=clock)
+    poller = Poller(max(interval_s, SHORTEST_POLL_S), sampler=sampler, reporter=reporter, clock=clock)
+    return Streamer(interval_s, poller=poller, sampler=sampler, reporter=reporter, clock=clock)
+
+
 def initial_status(settings: BoardSettings, *, latched: FailsafeCause | None = None) -> BoardStatus:
     """What is known of a board before its thread has begun."""
-    return BoardStatus(settings.name, is_virtual(settings.port), settings.port, failsafe=latched)
+    return BoardStatus(settings.name, is_virtual(settings.port), settings.port, mode=settings.mode, failsafe=latched)

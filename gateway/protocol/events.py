@@ -81,8 +81,9 @@ class LineReceived:
 
 @dataclass(frozen=True, slots=True)
 class EventReceived:
-    """CHANGE, TELEMETRY or LOG."""
+    """CHANGE, TELEMETRY or LOG; `seq` is the event's number, which all kinds share."""
 
+    seq: int
     message: Message
 
 

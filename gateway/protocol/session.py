@@ -259,7 +259,7 @@ class Session:
             return False
         self.unanswered_since_s = None  # a late reply is a sign of life too
         if frame.type in messages.EVENTS:
-            self._emit(EventReceived(message))
+            self._emit(EventReceived(frame.seq, message))
             return True
         return self._outstanding is not None and self._take_answer(self._outstanding, frame, message, now_s)
 

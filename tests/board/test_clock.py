@@ -127,9 +127,53 @@ def test_nothing_is_claimed_before_enough_is_known() -> None:
         assert clock.estimate() is None
         seen = board.answer(BEGAN_S + number * SPACING_S, *delay())
         assert clock.host_time(seen.t_us) is None
-        assert clock.earliest(seen.t_us, sent_s=seen.sent_s, received_s=seen.received_s) == seen.sent_s
+        earliest_s = clock.earliest(seen.t_us, sent_s=seen.sent_s, received_s=seen.received_s)
+        assert seen.sent_s <= earliest_s <= seen.truth_s
         take(clock, seen)
     assert clock.estimate() is not None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    ppm=st.floats(-9_900, 9_900),
+    shows_us=st.integers(0, WRAP_US - 1),
+    every_s=st.sampled_from((0.001, 0.02, 0.4)),
+    longest_s=st.sampled_from((0.0, 0.003, 0.2)),
+    seed=st.integers(0, 99),
+)
+def test_moments_that_no_request_asked_for_are_never_later_than_the_truth(
+    ppm: float, shows_us: int, every_s: float, longest_s: float, seed: int
+) -> None:
+    """Asked once a second, at other times it speaks by itself: from the first answer on, estimate or none."""
+    chance = random.Random(seed)
+    clock, board = BoardClock(), Board(ppm, shows_us=shows_us)
+    former_s, spoke_s = 0.0, BEGAN_S
+    for seen in polls(board, 20, delay=lambda: (chance.uniform(0, longest_s), 0.001), every_s=1.0):
+        while spoke_s < seen.sent_s and former_s:
+            delayed_s = spoke_s + chance.choice((0.0, 0.003, 5.0))
+            moment_s = clock.earliest(board.micros(spoke_s), received_s=delayed_s)
+            assert former_s <= moment_s <= spoke_s + 1e-5
+            assert moment_s > spoke_s - longest_s - 0.002 - 0.02 * (spoke_s - BEGAN_S)
+            former_s, spoke_s = moment_s, spoke_s + every_s
+        spoke_s = max(spoke_s, seen.received_s)
+        take(clock, seen)
+        former_s = clock.earliest(seen.t_us, sent_s=seen.sent_s, received_s=seen.received_s)
+
+
+def test_without_any_exchange_nobody_knows_when_it_was() -> None:
+    assert BoardClock().earliest(5, received_s=1.0) == float("-inf")
+
+
+def test_a_clock_that_jumped_tells_nothing_of_what_was_before() -> None:
+    """Else a moment would be counted on from one that another clock told, and look fresher than it is."""
+    clock, board = BoardClock(), Board(0.0)
+    for seen in polls(board, 20, delay=lambda: (0.001, 0.001), every_s=1.0):
+        take(clock, seen)
+        clock.earliest(seen.t_us, sent_s=seen.sent_s, received_s=seen.received_s)
+    board.shows_us += 30_000_000
+    jumped = board.answer(seen.received_s + 1.0, 0.1, 0.2)
+    take(clock, jumped)
+    assert clock.earliest(jumped.t_us, sent_s=jumped.sent_s, received_s=jumped.received_s) == jumped.sent_s
 
 
 def test_many_polls_in_a_short_time_are_one_exchange() -> None:

@@ -111,11 +111,11 @@ def test_a_board_that_is_polled_rarely_tells_its_time_by_ping() -> None:
 
 
 def test_an_answer_to_a_repeated_request_tells_no_time() -> None:
-    poller = World().worker._parts.poller
+    sampler = World().worker._parts.sampler
     for number in range(20):
         repeated = Answered(Ping(0), PingReply(0, number * 1_000_000, 0), sent_s=900.0 + number, round_trip_s=None)
-        assert poller.told_time(repeated, number * 1_000_000) == repeated.sent_s
-    assert poller._board_clock.estimate() is None
+        assert sampler.told_time(repeated, number * 1_000_000) == repeated.sent_s
+    assert sampler._board_clock.estimate() is None
 
 
 class Day:

@@ -264,7 +264,7 @@ def test_a_degraded_board_recovers() -> None:
         BoardState.DEGRADED,
         BoardState.ONLINE,
     ]
-    assert "polls are answered again" in world.sink.messages()
+    assert "readings come again" in world.sink.messages()
     assert world.status.counters["polls_missed"] >= 3
     assert world.status.detail is None
 

@@ -434,7 +434,7 @@ def test_session_ids_change_their_low_byte_and_skip_zero() -> None:
 def test_events_of_this_session_are_given_others_are_not() -> None:
     bench = Bench().open()
     log = m.Log(b"pump on")
-    assert bench.reply(log, seq=9) == [EventReceived(log)]
+    assert bench.reply(log, seq=9) == [EventReceived(9, log)]
     assert bench.reply(log, seq=9, sid=0x43) == []
 
 
