@@ -11,13 +11,14 @@ from pydantic import ValidationError
 
 from gateway.config import KEYS, Address, Config, load
 from gateway.config import source as yaml_source
-from gateway.config.model import SECTIONS, Section
+from gateway.config.model import ITEMS, SECTIONS, Section
 from gateway.config.values import INEXACT_BAUDS
 from gateway.errors import ConfigError
 
 Write = Callable[[str], Path]
 ROOT = Path(__file__).parent.parent
-BOARD_KEYS = "port, baud, poll_interval, stale_after, failsafe_after, failsafe_latch, link_timeout, queue_limit"
+BOARD_KEYS = ", ".join(path[-1] for path in KEYS if path[:1] == ("boards",))
+ONE_KIND = "needs a channel with its value, or an action with its arguments"
 HOST_AND_PORT = 'must be HOST:PORT, such as 127.0.0.1:8080 or "[::1]:8080"'
 HOST_NAME = "must be a host name without scheme or port, such as gateway.example"
 NO_HOST = "is neither an IP address nor a host name; must be HOST:PORT, such as 127.0.0.1:8080"
@@ -81,6 +82,10 @@ boards:
     failsafe_after: 1m
     failsafe_latch: true
     link_timeout: 3s
+    settle_within: 1m
+    on_connect:
+      - {channel: pwm9, value: 20, hold: 5s}
+      - {action: pin_mode, arguments: {pin: 7, mode: 1}}
     queue_limit: 7
 state_dir: state
 """
@@ -95,6 +100,10 @@ state_dir: state
     assert (board.port, board.baud) == ("socket://10.0.0.5:2000", None)
     assert (board.poll_interval_s, board.stale_after_s, board.failsafe_after_s) == (0.05, 0.5, 60.0)
     assert (board.failsafe_latch, board.link_timeout_s, board.queue_limit) == (True, 3.0, 7)
+    assert board.settle_within_s == 60.0
+    write_pwm, run_pin_mode = board.on_connect
+    assert (write_pwm.channel, write_pwm.value, write_pwm.hold_s) == ("pwm9", 20, 5.0)
+    assert (run_pin_mode.action, run_pin_mode.arguments) == ("pin_mode", {"pin": 7, "mode": 1})
     assert config.state_dir.name == "state"
     assert config.state_dir.is_absolute()
 
@@ -304,6 +313,30 @@ def test_a_huge_file_is_refused_unread(write: Write) -> None:
         ),
         ("failsafe_after: 66s", "1:32: boards.uno.failsafe_after: must be from 15ms to 65s, not 66s"),
         ("link_timeout: 400ms", "1:30: boards.uno.link_timeout: must be from 500ms to 10m, not 400ms"),
+        ("settle_within: 500ms", "1:31: boards.uno.settle_within: must be from 1s to 7d, not 500ms"),
+        ("on_connect: 5", "1:28: boards.uno.on_connect: must be a list, not 5"),
+        ("on_connect: [5]", "1:29: boards.uno.on_connect.0: must hold keys and values, not 5"),
+        ("on_connect: [{chanel: a}]", "1:30: boards.uno.on_connect.0.chanel: unknown key; did you mean channel?"),
+        ("on_connect: [{channel: a}]", f"1:29: boards.uno.on_connect.0: {ONE_KIND}"),
+        ("on_connect: [{value: 1}]", f"1:29: boards.uno.on_connect.0: {ONE_KIND}"),
+        ("on_connect: [{channel: a, value: 1, action: b}]", f"1:29: boards.uno.on_connect.0: {ONE_KIND}"),
+        ("on_connect: [{channel: a, value: 1, arguments: {}}]", f"1:29: boards.uno.on_connect.0: {ONE_KIND}"),
+        (
+            "on_connect: [{channel: a, value: [1]}]",
+            "1:49: boards.uno.on_connect.0.value: must be true, false, a number or text, not [1]",
+        ),
+        (
+            "on_connect: [{action: a, arguments: 3}]",
+            "1:52: boards.uno.on_connect.0.arguments: must hold arguments by name, not 3",
+        ),
+        (
+            "on_connect: [{action: a, arguments: {b: [1]}}]",
+            "1:52: boards.uno.on_connect.0.arguments: must be true, false, a number or text, not [1]",
+        ),
+        (
+            "on_connect: [{channel: a, value: 1, hold: 66s}]",
+            "1:29: boards.uno.on_connect.0: hold must be from 1ms to 65.535s",
+        ),
         ("failsafe_latch: yes", '1:32: boards.uno.failsafe_latch: must be true or false, not "yes"'),
         ("queue_limit: 0", "1:29: boards.uno.queue_limit: must be at least 1, not 0"),
         ("queue_limit: 1.5", "1:29: boards.uno.queue_limit: must be a whole number, not 1.5"),
@@ -631,7 +664,7 @@ def test_state_dir_is_beside_the_file_unless_systemd_or_the_user_says_otherwise(
 
 
 def test_every_section_is_known_to_the_messages() -> None:
-    assert set(SECTIONS.values()) == set(Section.__subclasses__())
+    assert {*SECTIONS.values(), *ITEMS.values()} == set(Section.__subclasses__())
 
 
 def test_every_key_has_a_description() -> None:

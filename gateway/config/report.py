@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from gateway.config.model import KEYS, NAME, SECTIONS
+from gateway.config.model import ITEMS, KEYS, NAME, SECTIONS
 from gateway.config.source import KeyPath, Place, Source
 from gateway.config.values import shown
 from gateway.text import printable
@@ -100,7 +100,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def _nearest_key(path: KeyPath) -> str:
     """The nearest key of the same section; else the one of that name in another section."""
     *parents, word = path
-    section = SECTIONS[("boards", NAME) if parents[:1] == ["boards"] else tuple(parents)]
+    items = [ITEMS[name] for name in parents if name in ITEMS]
+    section = items[0] if items else SECTIONS[("boards", NAME) if parents[:1] == ["boards"] else tuple(parents)]
     known = [info.alias or name for name, info in section.model_fields.items()]
+    if items:
+        return nearest(word, known)
     elsewhere = [".".join(key) for key in KEYS if key[-1] == word]
     return f"did you mean {elsewhere[0]}?" if elsewhere and not get_close_matches(word, known) else nearest(word, known)

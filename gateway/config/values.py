@@ -7,10 +7,11 @@ checks.
 import ipaddress
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, StringConstraints, WithJsonSchema
 
@@ -140,10 +141,43 @@ def _directory(value: object) -> Path:
     return Path(value).expanduser()
 
 
+def _listed(value: object) -> object:
+    """Lists as tuples, which can't be changed."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _scalar(value: object) -> bool | int | float | str:
+    if isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(f"must be true, false, a number or text, not {shown(value)}")
+
+
+def _optional_scalar(value: object) -> bool | int | float | str | None:
+    return None if value is None else _scalar(value)
+
+
+def _arguments(value: object) -> dict[str, bool | int | float | str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ValueError(f"must hold arguments by name, not {shown(value)}")
+    return {str(name): _scalar(argument) for name, argument in value.items()}
+
+
+Item = TypeVar("Item")
 BoardName = Annotated[str, StringConstraints(pattern=BOARD_NAME_PATTERN)]
 Port = Annotated[str, AfterValidator(_port)]
 Seconds = Annotated[float, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "pattern": duration.PATTERN})]
 HostNames = Annotated[tuple[Annotated[str, AfterValidator(_host_name)], ...], BeforeValidator(_host_names)]
+ListOf = Annotated[tuple[Item, ...], BeforeValidator(_listed)]
+OptionalScalar = Annotated[
+    bool | int | float | str | None,
+    PlainValidator(_optional_scalar, json_schema_input_type=bool | int | float | str | None),
+]
+Arguments = Annotated[
+    Mapping[str, bool | int | float | str] | None,
+    PlainValidator(_arguments, json_schema_input_type=dict[str, bool | int | float | str] | None),
+]
 Directory = Annotated[Path, PlainValidator(_directory, json_schema_input_type=str)]
 Listen = Annotated[
     Address,

@@ -57,6 +57,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "int_type": "must be a whole number",
         "greater_than_equal": "must be at least {ge}",
         "less_than_equal": "must be at most {le}",
+        "literal_error": "must be {expected}",
         "too_long": "at most {max_length} are allowed",
         "value_error": "{error}",
     }

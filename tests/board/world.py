@@ -14,7 +14,17 @@ from gateway.errors import GatewayError, LinkError
 from gateway.link.serial_port import PortTraits
 from gateway.link.virtual_board import VirtualBoard
 from gateway.link.virtual_table import BoardTable, Core, Raw, Refused, action, argument, output, reading
-from gateway.model import BoardState, BoardStatus, Command, LogEntry, Reason, Sample, ValueType
+from gateway.model import (
+    BoardState,
+    BoardStatus,
+    Command,
+    CommandState,
+    FailsafeCause,
+    LogEntry,
+    Reason,
+    Sample,
+    ValueType,
+)
 from gateway.protocol.messages import BoardRecord, schema_hash
 from gateway.store.schemas import SchemaCache
 from tests.memory_journal import MemoryJournal
@@ -30,6 +40,10 @@ def refusal_of(call: Callable[[], object]) -> GatewayError:
     except GatewayError as error:
         return error
     raise AssertionError("it was not refused")
+
+
+class Killed(BaseException):
+    """The gateway's process is gone, without a word."""
 
 
 class FakeClock:
@@ -132,6 +146,14 @@ class World:
         self._woken = False
         self._script: list[tuple[float, int, Callable[[], object]]] = []
         self._order = itertools.count()
+        self._limit = limit
+        self.settings = replace(BoardSettings(NAME, "fake://"), **settings)  # type: ignore[arg-type]
+        self.begin_life()
+
+    def begin_life(self) -> None:
+        """A gateway starts, on the journal that the last one left."""
+        latched = self.journal.latch(NAME)
+        left = self.journal.open_commands(NAME)
         self.queue = CommandQueue(
             NAME,
             virtual=False,
@@ -139,12 +161,14 @@ class World:
             clock=self.clock,
             wake=self.wake,
             ids=CommandIds(self.clock),
-            limit=limit,
+            limit=self._limit,
+            safe_stands=latched is FailsafeCause.SAFE,
         )
-        self.settings = replace(BoardSettings(NAME, "fake://"), **settings)  # type: ignore[arg-type]
-        self.worker = self.new_worker()
+        self.queue.restore([command for command in left if command.state is CommandState.QUEUED])
+        under_way = next((command for command in left if command.state is CommandState.SENT), None)
+        self.worker = self.new_worker(under_way=under_way, latched=latched)
 
-    def new_worker(self) -> BoardWorker:
+    def new_worker(self, *, under_way: Command | None = None, latched: FailsafeCause | None = None) -> BoardWorker:
         return BoardWorker(
             self.settings,
             queue=self.queue,
@@ -152,6 +176,8 @@ class World:
             journal=self.journal,
             schemas=self.schemas,
             wake=self,  # type: ignore[arg-type]
+            under_way=under_way,
+            latched=latched,
             clock=self.clock,
             open_link=self.open_link,
             uniform=lambda: 0.5,
@@ -199,10 +225,19 @@ class World:
         heapq.heappush(self._script, (1000.0 + seconds, next(self._order), happen))
 
     def run(self, seconds: float) -> "World":
-        """The worker's life, for so long."""
-        self.at(seconds, self.worker.stop)
-        self.worker.run()
-        return self
+        """The worker's life, for so long; one that was killed is followed by another."""
+        self.at(seconds, lambda: self.worker.stop())
+        while True:
+            try:
+                self.worker.run()
+            except Killed:
+                self.begin_life()
+            else:
+                return self
+
+    def kill(self) -> None:
+        """To be called from the script: SIGKILL, and a new start at once."""
+        raise Killed
 
     def say(self, data: bytes) -> None:
         """These bytes come down the line as if the board had sent them."""

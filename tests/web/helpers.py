@@ -315,10 +315,25 @@ class Desk:
         self.send(command)
         return command_id
 
-    def queued_command(self) -> str:
-        """The id of a command that waits."""
+    def queued_command(self, *, then_break: bool = False) -> str:
+        """The id of a command that waits; the journal may break afterwards."""
         command_id: str = self.post({"channel": "led", "value": True}).json["id"]
+        if then_break:
+            self.break_journal()
         return command_id
+
+    def command_of_former_board(self) -> str:
+        """The id of a command for a board that the configuration no longer has; it ran."""
+        command = self.journal.get(self.queued_command())
+        assert command is not None
+        former = replace(command, id=f"{0:024x}", board="former", state=CommandState.DONE)
+        self.journal.record(former)
+        return former.id
+
+    def take_key(self, key: str) -> "Desk":
+        """Another command came under this key."""
+        self.post({"channel": "led", "value": False}, Idempotency_Key=key)
+        return self
 
 
 def problem(response: TestResponse) -> dict[str, Any]:
@@ -332,7 +347,7 @@ def problem(response: TestResponse) -> dict[str, Any]:
     assert document["detail"]
     assert document.keys() <= {"type", "title", "status", "detail", "errors"}
     for error in document.get("errors", ()):
-        assert error["loc"][0] in ("body", "query")
+        assert error["loc"][0] in ("body", "query", "header")
         assert error["msg"]
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     if kind.status in (429, 503):

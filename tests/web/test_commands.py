@@ -1,12 +1,13 @@
 """Commands over HTTP: what is answered when, waiting for the end, pages, and taking back."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from gateway.board.commands import CommandIds
-from gateway.model import Command, CommandState
+from gateway.model import Command, CommandState, IdempotencyKey
 from gateway.store.feed import ChangeFeed
 from gateway.web.commands import CLOSING_CHECK_S
 from gateway.web.environ import CLOSING
@@ -38,6 +39,7 @@ def test_a_write_that_was_queued(desk: Desk) -> None:
         "channel": "fan",
         "value": 50,
         "hold_ms": 5000,
+        "origin": "client",
         "state": "queued",
         "result": None,
         "error": None,
@@ -76,6 +78,120 @@ def test_every_end_is_a_200(outcome: CommandState) -> None:
     response = desk.post(LED, f"{COMMANDS}?wait=1s")
     assert (response.status_code, response.json["state"]) == (200, outcome)
     assert (response.json["error"] is None) == (outcome is CommandState.DONE)
+
+
+# ---- boards that are away ----
+
+
+def test_a_command_that_may_wait_for_its_board_is_queued_for_a_minute(desk: Desk) -> None:
+    desk.go_offline()
+    refused(desk.post(LED), Kind.BOARD_OFFLINE)
+    refused(desk.post({**LED, "when_offline": "refuse"}), Kind.BOARD_OFFLINE)
+    response = desk.post({**LED, "when_offline": "queue"})
+    assert (response.status_code, response.json["state"]) == (202, "queued")
+    assert response.json["expires_at"] == "2026-05-28T20:27:40.250Z"
+    response = desk.post({**LED, "when_offline": "queue", "expires_in_ms": 1000})
+    assert response.json["expires_at"] == "2026-05-28T20:26:41.250Z"
+
+
+def test_waiting_for_a_board_helps_nothing_before_its_schema_is_known_or_while_safe_stands(desk: Desk) -> None:
+    waiting = {**LED, "when_offline": "queue"}
+    refused(desk.post(waiting, "/api/v1/boards/mega/commands"), Kind.BOARD_OFFLINE)
+    desk.go_offline().queue.orders.safe()
+    assert "SAFE" in refused(desk.post(waiting), Kind.WRONG_STATE)["detail"]
+
+
+def test_a_command_that_waits_is_checked_at_once(desk: Desk) -> None:
+    desk.go_offline()
+    refused(desk.post({"channel": "led", "value": 1, "when_offline": "queue"}), Kind.INVALID)
+
+
+# ---- asked twice ----
+
+
+def test_the_same_key_and_body_give_the_same_command_back(desk: Desk) -> None:
+    first = desk.post({**LED, "hold_ms": 5}, Idempotency_Key="a-1")
+    assert "Idempotent-Replayed" not in first.headers
+    for key in ("a-1", '"a-1"', " a-1 "):
+        again = desk.post({"hold_ms": 5, "value": True, "channel": "led"}, Idempotency_Key=key)
+        assert (again.status_code, again.json) == (202, first.json)
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert again.headers["Location"] == first.headers["Location"]
+    assert desk.queue.take() is not None
+    assert desk.queue.take() is None
+
+
+def test_a_key_brings_its_command_back_whatever_has_become_of_it_and_of_the_board(desk: Desk) -> None:
+    first = desk.post(LED, Idempotency_Key="a")
+    command = desk.queue.take()
+    assert command is not None
+    desk.finish(command)
+    desk.go_offline()
+    again = desk.post(LED, Idempotency_Key="a")
+    assert (again.status_code, again.json["state"], again.json["id"]) == (200, "done", first.json["id"])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {**LED, "value": False},
+        {**LED, "hold_ms": 1},
+        {**LED, "expires_in_ms": 1},
+        {**LED, "when_offline": "queue"},
+        {"action": "measure"},
+    ],
+)
+def test_another_body_under_the_same_key_is_refused(other: dict[str, Any], desk: Desk) -> None:
+    first = desk.post(LED, Idempotency_Key="a").json
+    assert first["id"] in refused(desk.post(other, Idempotency_Key="a"), Kind.KEY_REUSED)["detail"]
+
+
+def test_put_takes_keys_as_post_does(desk: Desk) -> None:
+    def put(value: object) -> Any:
+        return desk.client.put(f"{UNO}/channels/led/value", json=value, headers={"Idempotency-Key": "p"})
+
+    first = put(True)
+    assert put(True).json == first.json
+    refused(put(False), Kind.KEY_REUSED)
+    assert desk.post(LED, Idempotency_Key="p").json == first.json, "it is the same request in another dress"
+
+
+def test_a_request_that_was_refused_leaves_its_key_free(desk: Desk) -> None:
+    refused(desk.post({"channel": "led", "value": 1}, Idempotency_Key="a"), Kind.INVALID)
+    assert desk.post(LED, Idempotency_Key="a").status_code == 202
+
+
+def test_a_key_is_forgotten_after_a_day(desk: Desk) -> None:
+    first = desk.post(LED, Idempotency_Key="a").json
+    desk.clock.advance(24 * 3600 - 1)
+    assert desk.post(LED, Idempotency_Key="a").json["id"] == first["id"]
+    desk.clock.advance(2)
+    assert desk.post(LED, Idempotency_Key="a").json["id"] != first["id"]
+
+
+def test_the_same_request_twice_at_once_is_one_command(desk: Desk) -> None:
+    """Both look for the key before either has kept it."""
+    keyed, ready = desk.journal.keyed, threading.Barrier(2)
+
+    def slow(key: IdempotencyKey) -> tuple[str, str] | None:
+        found = keyed(key)
+        if found is None:
+            ready.wait(30)
+        return found
+
+    desk.journal.keyed = slow  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(desk.post, LED, Idempotency_Key="a") for _ in range(2)]
+        documents = [answer.result(30).json for answer in answers]
+    assert documents[0]["id"] == documents[1]["id"]
+    assert desk.queue.take() is not None
+    assert desk.queue.take() is None
+
+
+@pytest.mark.parametrize("key", ["", '"', '""', "a b", "a,b", "\u00e9", "x" * 256])
+def test_what_is_no_key_is_refused(key: str, desk: Desk) -> None:
+    document = refused(desk.post(LED, Idempotency_Key=key), Kind.INVALID)
+    assert errors(document).keys() == {"header.Idempotency-Key"}
 
 
 # ---- waiting ----
@@ -243,7 +359,8 @@ def test_put_and_get_of_a_value_are_twins(desk: Desk) -> None:
         ("led", {"body": "an object"}),
         (True, {"body": "an object"}),
         ({"chanel": "led", "value": True}, {"body.channel": "missing", "body.chanel": "did you mean channel?"}),
-        ({**LED, "when_offline": "queue"}, {"body.when_offline": 'no field "when_offline". Fields are: '}),
+        ({**LED, "when_offine": "queue"}, {"body.when_offine": "did you mean when_offline?"}),
+        ({**LED, "when_offline": "wait"}, {"body.when_offline": "must be 'refuse' or 'queue'"}),
         ({**LED, "<write>": 1}, {"body.<write>": "no field"}),
         ({**LED, "write": 1}, {"body.write": "no field"}),
         ({**LED, "action": "tone"}, {"body.action": "does not go with channel and value"}),
