@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 SETUP := @.ci/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: run test unit pythons bench fuzz lint format clean help
+.PHONY: run test unit pythons bench campaigns fuzz lint format clean help
 
 run: ## Serve config.yaml; Ctrl-C stops
 	$(SETUP) run
@@ -33,6 +33,10 @@ pythons: ## Run them on every Python from 3.11 that is installed; PYTHONS="..." 
 bench: ## Measure what the gateway costs, in some four minutes; ARGS=serving for one part of four
 	$(SETUP) test
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+campaigns: ## Kill, unplug and garble it for an hour, and count broken promises; ARGS=crash for one of five, --quick
+	$(SETUP) test
+	@$(BIN)/python -m benchmarks.campaigns $(ARGS)
 
 fuzz: ## Look for input that breaks either end of the link, FUZZ_SECONDS=60 for the board's and about as long for the host's
 	$(SETUP) test
@@ -57,4 +61,4 @@ clean: ## Remove everything that was built; .gateway, the gateway's memory, stay
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
-		printf '  make %-8s %s\n' "$$name" "$$text"; done
+		printf '  make %-9s %s\n' "$$name" "$$text"; done
