@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import __version__
-from gateway.board.commands import CommandIds, CommandQueue
+from gateway.board.commands import CommandIds, CommandQueue, CommandRequest, finished
 from gateway.board.worker import BoardSettings, BoardWorker, initial_status
-from gateway.config import Address, BoardConfig, Config
+from gateway.config import Address, BoardConfig, Config, OnConnectConfig
 from gateway.errors import GatewayError
 from gateway.link.serial_port import is_virtual
 from gateway.link.wake import Wake
-from gateway.model import Clock
+from gateway.model import Clock, CommandError, CommandState, FailsafeCause
 from gateway.protocol.messages import schema_hash
 from gateway.server import Server
-from gateway.store.journal import MemoryJournal
+from gateway.store.database import Database, JournalRefused
+from gateway.store.journal import Journal
 from gateway.store.latest import Latest
 from gateway.store.schemas import SchemaCache
 from gateway.web.app import Services, create_app
@@ -30,7 +31,8 @@ from gateway.web.app import Services, create_app
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-STOP_BOARDS_S = 0.4  # beside the 0.5 s that the server gives its views: stopping takes less than a second
+STOP_BOARDS_S = 0.25  # beside the 0.5 s that the server gives its views: stopping takes less than a second
+STOP_JOURNAL_S = 0.2
 STATE_DIR_MODE = 0o700
 START_ID_BYTES = 8
 FEATURES = ("readings", "history", "commands", "hold", "safe", "log")
@@ -63,7 +65,7 @@ class _Stores:
     """What all boards share."""
 
     latest: Latest
-    journal: MemoryJournal
+    journal: Journal
     schemas: SchemaCache
     ids: CommandIds
 
@@ -81,10 +83,11 @@ class Gateway:
     """The running system: one worker per board, the stores between, the server in front."""
 
     def __init__(self, config: Config, *, clock: Clock | None = None) -> None:
-        """Builds everything and binds the address; starts nothing. Raises StartError."""
+        """Opens the journal, builds everything and binds the address; starts nothing. Raises StartError."""
         clock = clock or HostClock()
         self._clock = clock
         stores = _stores(config, clock)
+        self._journal = stores.journal
         self._boards = {name: _board(name, board, stores=stores, clock=clock) for name, board in config.boards.items()}
         services = Services(
             latest=stores.latest,
@@ -104,12 +107,14 @@ class Gateway:
     def run(self) -> None:
         """Serves in the calling thread until `stop`, then stops all in reverse order within a second."""
         try:
+            self._journal.start()
             for board in self._boards.values():
                 board.worker.start()
             self._server.run()
         finally:
             self._server.close()
             self._stop_boards()
+            self._journal.close(timeout_s=STOP_JOURNAL_S)
 
     def stop(self) -> None:
         """Makes `run` return, or keeps it from serving. Any thread, a signal handler too, any number of times."""
@@ -121,6 +126,7 @@ class Gateway:
         except OSError as error:
             for board in self._boards.values():
                 board.wake.close()
+            self._journal.close()
             why = str(error.strerror or error).partition(" (while")[0]  # Python adds the address to some
             cure = "name another address with --listen HOST:PORT (port 0 takes a free one)"
             raise StartError(f"can't listen on {listen}: {why}; {cure}") from error
@@ -137,16 +143,33 @@ class Gateway:
 
 
 def _stores(config: Config, clock: Clock) -> _Stores:
+    schemas = SchemaCache(_private(config.state_dir), hash_of=schema_hash)
+    journal = _journal(config, clock)
     latest = Latest(
-        [initial_status(_settings(name, board)) for name, board in config.boards.items()],
+        [initial_status(_settings(name, board), latched=journal.latch(name)) for name, board in config.boards.items()],
         stale_after_s={name: board.stale_after_s for name, board in config.boards.items()},
     )
-    return _Stores(
-        latest, MemoryJournal(), SchemaCache(_private(config.state_dir), hash_of=schema_hash), CommandIds(clock)
-    )
+    return _Stores(latest, journal, schemas, CommandIds(clock))
+
+
+def _journal(config: Config, clock: Clock) -> Journal:
+    """The journal, in which nothing waits for a board that is not configured any more. Raises StartError."""
+    database = Database(config.state_dir / config.journal.path, synchronous=config.journal.synchronous)
+    try:
+        journal = Journal(database, boards=config.boards.keys(), clock=clock, keep_s=config.journal.keep_s)
+    except JournalRefused as refusal:
+        raise StartError(str(refusal)) from refusal
+    for command in journal.open_elsewhere(config.boards.keys()):
+        state = CommandState.UNKNOWN if command.state is CommandState.SENT else CommandState.CANCELLED
+        error = CommandError("board_removed", f"board {command.board} is not configured any more")
+        journal.record(finished(command, state, clock=clock, error=error))
+    return journal
 
 
 def _board(name: str, board: BoardConfig, *, stores: _Stores, clock: Clock) -> _Board:
+    """A board, ready to go on with what the journal holds of it."""
+    waiting = stores.journal.open_commands(name)
+    latched = stores.journal.latch(name)
     wake = Wake()
     queue = CommandQueue(
         name,
@@ -156,7 +179,9 @@ def _board(name: str, board: BoardConfig, *, stores: _Stores, clock: Clock) -> _
         wake=wake.set,
         ids=stores.ids,
         limit=board.queue_limit,
+        safe_stands=latched is FailsafeCause.SAFE,
     )
+    queue.restore([command for command in waiting if command.state is CommandState.QUEUED])
     worker = BoardWorker(
         _settings(name, board),
         queue=queue,
@@ -164,6 +189,8 @@ def _board(name: str, board: BoardConfig, *, stores: _Stores, clock: Clock) -> _
         journal=stores.journal,
         schemas=stores.schemas,
         wake=wake,
+        under_way=next((command for command in waiting if command.state is CommandState.SENT), None),
+        latched=latched,
         clock=clock,
     )
     return _Board(queue, worker, wake)
@@ -178,6 +205,18 @@ def _settings(name: str, board: BoardConfig) -> BoardSettings:
         failsafe_after_s=board.failsafe_after_s,
         failsafe_latch=board.failsafe_latch,
         link_timeout_s=board.link_timeout_s,
+        settle_within_s=board.settle_within_s,
+        on_connect=tuple(_request(command) for command in board.on_connect),
+    )
+
+
+def _request(command: OnConnectConfig) -> CommandRequest:
+    return CommandRequest(
+        channel=command.channel,
+        value=command.value,
+        action=command.action,
+        arguments=command.arguments or {},
+        hold_ms=round((command.hold_s or 0.0) * 1000),
     )
 
 

@@ -56,7 +56,7 @@ FENCES: Mapping[str, frozenset[str]] = {
 """Every library from outside, and the packages that may know it."""
 
 TYPING_ONLY = {"_typeshed"}
-STANDARD_LIBRARY_ONLY = {"protocol", "model", "errors", "duration", "text", "store", "board", "resources", "runtime"}
+STANDARD_LIBRARY_ONLY = {"protocol", "model", "errors", "duration", "text", "board", "resources", "runtime"}
 
 
 def parsed(folder: Path) -> Modules:

@@ -7,7 +7,7 @@ from here.
 
 from collections.abc import Mapping
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -16,18 +16,26 @@ from gateway import duration
 from gateway.config.values import (
     DEFAULT_BAUD,
     Address,
+    Arguments,
     Baud,
     BoardName,
     Directory,
+    File,
     HostNames,
     Listen,
+    ListOf,
+    OptionalScalar,
     Port,
     Seconds,
 )
 
 STATE_DIR = ".gateway"  # beside the configuration file
+JOURNAL = "journal.db"  # in it
+MIN_KEEP = "1d"  # idempotency keys live for 24 h, and mean commands
+MAX_KEEP = "3650d"
 POLL_INTERVAL = "100ms"
 ROUNDING_MS = 1e-7  # less than a nanosecond: what a product of decimals may be off as a binary fraction
+MIN_HOLD_S, MAX_HOLD_S = 0.001, 65.535  # 16 bits of milliseconds on the wire
 NAME = "NAME"
 """Stands for a board's name in `SECTIONS` and `KEYS`."""
 
@@ -55,6 +63,7 @@ LIMITS = {
     "stale_after_s": Limits("10ms", "1d", 2),
     "failsafe_after_s": Limits("15ms", "65s", 3),  # the wire carries 16 bits of milliseconds
     "link_timeout_s": Limits("500ms", "10m", 3),  # as many misses make a board degraded first
+    "settle_within_s": Limits("1s", "7d", 0),
 }
 
 
@@ -109,6 +118,26 @@ class HttpConfig(Section):
         return listen
 
 
+class OnConnectConfig(Section):
+    """A command: a channel and its value, or an action and its arguments."""
+
+    channel: str | None = None
+    value: OptionalScalar = None
+    action: str | None = None
+    arguments: Arguments = None
+    hold_s: Seconds | None = Field(default=None, alias="hold", description="How long the output keeps its value.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        writes = self.channel is not None and self.value is not None
+        runs = self.action is not None
+        if writes == runs or (writes and self.arguments is not None) or (runs and self.value is not None):
+            raise ValueError("needs a channel with its value, or an action with its arguments")
+        if self.hold_s is not None and not MIN_HOLD_S <= self.hold_s <= MAX_HOLD_S:
+            raise ValueError(f"hold must be from {duration.write(MIN_HOLD_S)} to {duration.write(MAX_HOLD_S)}")
+        return self
+
+
 class BoardConfig(Section):
     """One board."""
 
@@ -145,6 +174,16 @@ class BoardConfig(Section):
         "2s",
         "Silence of the board after which its port is closed and opened again; at least three times poll_interval, "
         "500ms to 10m; default 2s, or three times poll_interval if that is more.",
+    )
+    settle_within_s: Seconds = _key(
+        "settle_within",
+        "10m",
+        "How long a board may stay away before a command that was under way is called unknown, 1s to 7d.",
+    )
+    on_connect: ListOf[OnConnectConfig] = Field(
+        default=(),
+        description="Commands sent whenever the board has connected, before those of clients: [{channel: pwm9, value: "
+        "20}, {action: pin_mode, arguments: {pin: 7, mode: 1}}], each with a hold where it needs one.",
     )
     queue_limit: int = Field(
         default=100,
@@ -184,6 +223,25 @@ class BoardConfig(Section):
         return value
 
 
+class JournalConfig(Section):
+    """How commands are kept."""
+
+    path: File = _key("path", JOURNAL, "File of the commands, made with mode 0600; relative to state_dir.")
+    synchronous: Literal["full", "normal"] = Field(
+        default="full",
+        description="full: a command is on the disk before it is sent, whatever happens then. normal: spares the disk "
+        "a wait for each; after a power cut the last commands may be forgotten or look as if they had not ended.",
+    )
+    keep_s: Seconds = _key("keep", "7d", f"How long commands are kept after they have ended, {MIN_KEEP} to {MAX_KEEP}.")
+
+    @field_validator("keep_s")
+    @classmethod
+    def _long_enough(cls, value: float) -> float:
+        if not duration.parse(MIN_KEEP) <= value <= duration.parse(MAX_KEEP):
+            raise ValueError(f"must be from {MIN_KEEP} to {MAX_KEEP}, not {duration.write(value)}")
+        return value
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -192,6 +250,7 @@ class Config(Section):
         min_length=1,
         description="The boards by name: a small letter, then up to 15 small letters, digits or _.",
     )
+    journal: JournalConfig = Field(default_factory=JournalConfig, description="How commands are kept.")
     state_dir: Directory = _key(
         "state_dir",
         STATE_DIR,
@@ -210,8 +269,12 @@ SECTIONS: Mapping[tuple[str, ...], type[Section]] = {
     (): Config,
     ("http",): HttpConfig,
     ("boards", NAME): BoardConfig,
+    ("journal",): JournalConfig,
 }
 """Where each section stands in the file."""
+
+ITEMS: Mapping[str, type[Section]] = {"on_connect": OnConnectConfig}
+"""What the items of a board's lists look like."""
 
 KEYS: Mapping[tuple[str, ...], FieldInfo] = {
     (*path, info.alias or name): info

@@ -28,6 +28,7 @@ MESSAGES = {
     "dict_type": "must hold boards by name, not {value}",
     "too_short": "names no board; add one, such as `uno: {{port: virtual://uno}}`",
     "string_pattern_mismatch": "a board's name is a small letter, then up to 15 small letters, digits or _",
+    "literal_error": "must be {expected}, not {value}",
     "value_error": "{error}",
 }
 """The kinds of fault that pydantic finds here, in our words."""

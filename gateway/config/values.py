@@ -136,8 +136,19 @@ def _host_name(value: str) -> str:
 
 
 def _directory(value: object) -> Path:
+    return _path(value, "a directory")
+
+
+def _file(value: object) -> Path:
+    path = _path(value, "a file")
+    if not path.name:
+        raise ValueError(f"must be a file, not {shown(value)}")
+    return path
+
+
+def _path(value: object, kind: str) -> Path:
     if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
-        raise ValueError(f"must be a directory, not {shown(value)}")
+        raise ValueError(f"must be {kind}, not {shown(value)}")
     return Path(value).expanduser()
 
 
@@ -178,6 +189,7 @@ Arguments = Annotated[
     Mapping[str, bool | int | float | str] | None,
     PlainValidator(_arguments, json_schema_input_type=dict[str, bool | int | float | str] | None),
 ]
+File = Annotated[Path, PlainValidator(_file, json_schema_input_type=str)]
 Directory = Annotated[Path, PlainValidator(_directory, json_schema_input_type=str)]
 Listen = Annotated[
     Address,

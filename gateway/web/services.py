@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from gateway.board.commands import CommandQueue
 from gateway.board.names import unknown
 from gateway.model import Clock
-from gateway.store.journal import MemoryJournal
+from gateway.store.journal import Journal
 from gateway.store.latest import Latest, Snapshot
 from gateway.web.problems import Kind, Problem, ProblemError
 
@@ -18,7 +18,7 @@ class Services:
     for a command at the same time, half the workers, so that the others stay free."""
 
     latest: Latest
-    journal: MemoryJournal
+    journal: Journal
     queues: Mapping[str, CommandQueue]
     clock: Clock
     version: str
