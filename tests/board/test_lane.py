@@ -236,17 +236,17 @@ def test_a_board_forgets_nothing_before_the_end_that_its_record_told_is_kept(col
     commands: list[Command] = []
     world.at(2, lambda: commands.append(beep(world)))
     world.at(3, world.board.power_cycle if cold else world.board.reset)
-    world.at(10, lambda: stored.append(world.board._memory.record.epoch))
-    stored: list[int] = []
+    world.at(3, lambda: commands.append(beep(world, 6, waits_offline=True)))
+    world.at(10, lambda: stored.append((world.board._memory.record.epoch, list(world.pins.beeps))))
+    stored: list[tuple[int, list[int]]] = []
     world.at(11, journal.commit)
-    world.at(13, lambda: commands.append(beep(world)))
     world.at(14, journal.commit)
     world.run(15)
     epoch = world.journal.epoch("uno")
-    assert stored == [0 if cold else epoch]
+    assert stored == [(0 if cold else epoch, [5])]
     assert world.board._memory.record.epoch == epoch
     assert [world.now_is(command).state for command in commands] == [CommandState.DONE] * 2
-    assert world.pins.beeps == [5, 5]
+    assert world.pins.beeps == [5, 6]
 
 
 def test_a_journal_that_can_not_be_read_leaves_the_board_s_record_alone() -> None:
@@ -307,6 +307,22 @@ def test_a_board_that_connects_and_never_settles_is_given_up_too() -> None:
     world.at(4, lambda: mute(world))
     world.run(60)
     assert world.now_is(commands[0]).state is CommandState.UNKNOWN
+
+
+def test_a_board_that_keeps_its_port_and_never_comes_back_is_given_up_too() -> None:
+    """It said BOOT, and the gateway waits for it as long as `link_timeout` says."""
+    world = World(settle_within_s=5.0, link_timeout_s=120.0)
+    commands: list[Command] = []
+    world.at(2, lambda: setattr(world.line, "dead", True))
+    world.at(2, lambda: commands.append(beep(world)))
+    world.at(2.1, lambda: setattr(world.board, "receive", lambda _data: None))
+    world.at(2.1, lambda: setattr(world.line, "dead", False))
+    world.at(2.1, world.board.reset)
+    world.run(60)
+    ended = world.now_is(commands[0])
+    assert ended.state is CommandState.UNKNOWN
+    assert ended.finished_at == pytest.approx((ended.sent_at or 0) + 5.1, abs=0.3)
+    assert world.opened_at == [1000.0]
 
 
 def mute(world: World) -> None:

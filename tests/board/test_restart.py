@@ -261,14 +261,24 @@ def test_settings_wait_while_safe_stands() -> None:
     assert world.pins.fan == 20
 
 
-def test_settings_left_over_from_a_broken_connect_or_a_killed_gateway_are_not_sent_twice() -> None:
+@pytest.mark.parametrize("mishap", ["kill", "reset"])
+def test_settings_left_over_from_a_broken_connect_are_cancelled_and_sent_afresh(mishap: str) -> None:
     world = World(on_connect=(CommandRequest(action="beep", arguments={"times": 1}),) * 3)
-    world.at(0.2, lambda: setattr(world.line, "delay_s", 0.2))
-    world.at(0.9, world.kill)
-    world.at(2, lambda: setattr(world.line, "delay_s", 0.0))
+    befallen: list[str] = []
+
+    def watch() -> None:
+        """Strikes once, while two of the three wait."""
+        if not befallen and len(world.journal.open_commands("uno")) >= 2:
+            befallen.append(mishap)
+            world.board.reset() if mishap == "reset" else world.kill()
+
+    for step in range(200):
+        world.at(0.01 * step, watch)
+    world.line.delay_s = 0.05
     world.run(8)
     rows = of_on_connect(world)
+    assert befallen
     assert all(row.state.final for row in rows)
-    done = [row for row in rows if row.state is CommandState.DONE]
-    assert len(world.pins.beeps) == len(done)
+    assert CommandState.CANCELLED in {row.state for row in rows}
+    assert len(world.pins.beeps) == sum(row.state is CommandState.DONE for row in rows)
     assert [row.state for row in rows[-3:]] == [CommandState.DONE] * 3
