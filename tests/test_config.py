@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from gateway import duration
 from gateway.config import KEYS, Address, Config, load
 from gateway.config import source as yaml_source
 from gateway.config.model import ITEMS, SECTIONS, Section
@@ -25,6 +26,7 @@ NO_HOST = "is neither an IP address nor a host name; must be HOST:PORT, such as 
 EMPTY = "is empty, but needs a value"
 NO_BOARD = "names no board; add one, such as `uno: {port: virtual://uno}`"
 BOARD_NAME = "a board's name is a small letter, then up to 15 small letters, digits or _"
+KEEP = "journal.keep: must be from 1d to 3650d"
 BOARD = "boards: {uno: {port: virtual://uno}}\n"
 
 
@@ -77,6 +79,7 @@ boards:
   lab_2:
     port: socket://10.0.0.5:2000
     baud: auto
+    mode: stream
     poll_interval: 50ms
     stale_after: 0.5s
     failsafe_after: 1m
@@ -87,6 +90,10 @@ boards:
       - {channel: pwm9, value: 20, hold: 5s}
       - {action: pin_mode, arguments: {pin: 7, mode: 1}}
     queue_limit: 7
+journal:
+  path: other.db
+  synchronous: normal
+  keep: 36h
 state_dir: state
 """
         ),
@@ -97,13 +104,15 @@ state_dir: state
     assert config.http.allowed_hosts == ("gateway.example", "lab")
     assert config.http.threads == 12
     board = config.boards["lab_2"]
-    assert (board.port, board.baud) == ("socket://10.0.0.5:2000", None)
+    assert (board.port, board.baud, board.mode) == ("socket://10.0.0.5:2000", None, "stream")
     assert (board.poll_interval_s, board.stale_after_s, board.failsafe_after_s) == (0.05, 0.5, 60.0)
     assert (board.failsafe_latch, board.link_timeout_s, board.queue_limit) == (True, 3.0, 7)
     assert board.settle_within_s == 60.0
     write_pwm, run_pin_mode = board.on_connect
     assert (write_pwm.channel, write_pwm.value, write_pwm.hold_s) == ("pwm9", 20, 5.0)
     assert (run_pin_mode.action, run_pin_mode.arguments) == ("pin_mode", {"pin": 7, "mode": 1})
+    assert config.journal.path == Path("other.db")
+    assert (config.journal.synchronous, config.journal.keep_s) == ("normal", 129_600.0)
     assert config.state_dir.name == "state"
     assert config.state_dir.is_absolute()
 
@@ -302,6 +311,20 @@ def test_a_huge_file_is_refused_unread(write: Write) -> None:
         ),
         ("poll_interval: true", "1:31: boards.uno.poll_interval: must be a duration such as 500ms or 1.5s, not true"),
         ("poll_interval: 4ms", "1:31: boards.uno.poll_interval: must be from 5ms to 20s, not 4ms"),
+        ("mode: streem", "1:22: boards.uno.mode: must be 'poll' or 'stream', not \"streem\""),
+        ("mode: poll, poll_interval: 1ms", "1:43: boards.uno.poll_interval: must be from 5ms to 20s, not 1ms"),
+        (
+            "poll_interval: 500us, mode: stream",
+            "1:31: boards.uno.poll_interval: a duration is a number and ms, s, m, h or d, such as 500ms or 1.5s",
+        ),
+        (
+            "poll_interval: 0.5ms, mode: stream",
+            "1:31: boards.uno.poll_interval: must be from 1ms to 20s, not 0.5ms",
+        ),
+        (
+            "mode: stream, poll_interval: 2.5ms",
+            "1:45: boards.uno.poll_interval: must be whole milliseconds with mode: stream, not 2.5ms",
+        ),
         (
             "stale_after: 199ms",
             "1:29: boards.uno.stale_after: must be at least 2 times poll_interval, 200ms here, not 199ms",
@@ -346,6 +369,14 @@ def test_a_huge_file_is_refused_unread(write: Write) -> None:
 def test_rules_of_a_board(write: Write, board: str, fault: str) -> None:
     rest = "" if board.startswith("port:") else ", port: virtual://uno"
     assert problems(write(f"boards: {{uno: {{{board}{rest}}}}}")) == [f"config.yaml:{fault}"]
+
+
+@pytest.mark.parametrize("interval", ["1ms", "3ms", "29ms", "1.001s", "20s"])
+def test_a_stream_may_be_faster_than_polls_by_whole_milliseconds(write: Write, interval: str) -> None:
+    text = f"boards: {{uno: {{poll_interval: {interval}, mode: stream, port: virtual://uno}}}}"
+    board = load(write(text), environ={}).boards["uno"]
+    assert board.mode == "stream"
+    assert board.poll_interval_s == pytest.approx(duration.parse(interval))
 
 
 def test_whoever_makes_virtual_boards_says_which_there_are(write: Write) -> None:
@@ -415,6 +446,15 @@ def test_rules_of_http(write: Write, http: str, fault: str) -> None:
         ("board: 1\n" + BOARD, "config.yaml:1:1: board: unknown key; did you mean boards?"),
         ("listen: x\n" + BOARD, "config.yaml:1:1: listen: unknown key; did you mean http.listen?"),
         ("state_dir: ''\n" + BOARD, 'config.yaml:1:12: state_dir: must be a directory, not ""'),
+        ("journal: {path: /}\n" + BOARD, 'config.yaml:1:17: journal.path: must be a file, not "/"'),
+        ("journal: {path: 3}\n" + BOARD, "config.yaml:1:17: journal.path: must be a file, not 3"),
+        (
+            "journal: {synchronous: off}\n" + BOARD,
+            "config.yaml:1:24: journal.synchronous: must be 'full' or 'normal', not \"off\"",
+        ),
+        ("journal: {keep: 23h}\n" + BOARD, f"config.yaml:1:17: {KEEP}, not 82800s"),
+        ("journal: {keep: 3651d}\n" + BOARD, f"config.yaml:1:17: {KEEP}, not 315446400s"),
+        ("journal: {keeps: 7d}\n" + BOARD, "config.yaml:1:11: journal.keeps: unknown key; did you mean keep?"),
         (
             "boards:\n  a: {port: COM3}\n  b: {port: COM3}\n  c: {port: virtual://uno}\n  d: {port: virtual://uno}",
             "config.yaml:3:13: boards.b.port: COM3 is the port of board a already",

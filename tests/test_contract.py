@@ -1213,7 +1213,7 @@ def test_version(reports: Reports, gateway: GatewayProcess) -> None:
 
 def test_schema_of_the_configuration(reports: Reports) -> None:
     assert reports["schema"].returncode == 0
-    assert set(json.loads(reports["schema"].stdout)["properties"]) == {"http", "boards", "state_dir"}
+    assert set(json.loads(reports["schema"].stdout)["properties"]) == {"http", "boards", "journal", "state_dir"}
 
 
 def test_address_in_use(reports: Reports, gateway: GatewayProcess) -> None:

@@ -14,13 +14,13 @@ import pytest
 
 from gateway.cli import main
 from gateway.config import KEYS
-from gateway.model import BoardState, CommandState, FailsafeCause, Quality, Reason
+from gateway.model import BoardState, CommandState, FailsafeCause, Mode, Quality, Reason
 from gateway.web.app import ROUTES
 from gateway.web.problems import Kind
 
 README = Path(__file__).parent.parent / "README.md"
 API = "/api/v1"
-KEY = re.compile(r"(?:http|boards|state_dir)(?:\.\w+)*")
+KEY = re.compile(r"(?:http|boards|journal|state_dir)(?:\.\w+)*")
 ENDPOINT = re.compile(r"(GET|PUT|POST|DELETE|PATCH) (/\S*)")
 
 
@@ -77,7 +77,7 @@ def test_every_key_is_told(spans: set[str]) -> None:
 
 
 def test_no_key_is_told_that_is_not_there(spans: set[str]) -> None:
-    known = {*keys(), "http", "boards", "boards.NAME"}
+    known = {*keys(), "http", "boards", "boards.NAME", "journal", "journal.db"}
     unknown = {span for span in spans if KEY.fullmatch(span)} - known
     assert not unknown, f"README.md tells of keys that are not there: {sorted(unknown)}"
 
@@ -122,7 +122,7 @@ def test_every_problem_is_told(spans: set[str]) -> None:
     assert not add, f"README.md, table of errors: add {', '.join(add)}"
 
 
-@pytest.mark.parametrize("words", [BoardState, Reason, Quality, CommandState, FailsafeCause])
+@pytest.mark.parametrize("words", [BoardState, Mode, Reason, Quality, CommandState, FailsafeCause])
 def test_every_state_is_told(spans: set[str], words: type[StrEnum]) -> None:
     add = missing((word.value for word in words), spans)
     assert not add, f"README.md: say what {words.__name__} {', '.join(add)} means"

@@ -65,11 +65,16 @@ LIMITS = {
     "link_timeout_s": Limits("500ms", "10m", 3),  # as many misses make a board degraded first
     "settle_within_s": Limits("1s", "7d", 0),
 }
+STREAM_PERIOD = Limits("1ms", "20s", 0)  # what poll_interval is then; the wire carries whole milliseconds
 
 
 def _key(alias: str, default: object, description: str) -> Any:
     """A key whose default is written as the file would write it and parsed like any other value."""
     return Field(default=default, alias=alias, description=description)
+
+
+def _is_period(info: ValidationInfo) -> bool:
+    return info.field_name == "poll_interval_s" and info.data.get("mode") == "stream"
 
 
 class Section(BaseModel):
@@ -150,7 +155,16 @@ class BoardConfig(Section):
         DEFAULT_BAUD,
         "Baud rate of the sketch, or auto to try the usual ones. Boards with native USB ignore it.",
     )
-    poll_interval_s: Seconds = _key("poll_interval", POLL_INTERVAL, "How often all readings are fetched, 5ms to 20s.")
+    mode: Literal["poll", "stream"] = Field(
+        default="poll",
+        description="How readings are fetched. poll: the gateway asks for each. stream: the board sends them by itself "
+        "for as long as the gateway renews that, at rates that polling can't reach.",
+    )
+    poll_interval_s: Seconds = _key(
+        "poll_interval",
+        POLL_INTERVAL,
+        "How often all readings are fetched, 5ms to 20s; with mode: stream whole milliseconds from 1ms on.",
+    )
     stale_after_s: Seconds = _key(
         "stale_after",
         "1s",
@@ -211,9 +225,11 @@ class BoardConfig(Section):
     @field_validator(*LIMITS)
     @classmethod
     def _within_limits(cls, value: float, info: ValidationInfo) -> float:
-        limits = LIMITS[str(info.field_name)]
+        limits = STREAM_PERIOD if _is_period(info) else LIMITS[str(info.field_name)]
         if not duration.parse(limits.minimum) <= value <= duration.parse(limits.maximum):
             raise ValueError(f"must be from {limits.minimum} to {limits.maximum}, not {duration.write(value)}")
+        if _is_period(info) and abs(value * 1000 - round(value * 1000)) > ROUNDING_MS:
+            raise ValueError(f"must be whole milliseconds with mode: stream, not {duration.write(value)}")
         poll_interval_s = info.data.get("poll_interval_s")  # absent when it is wrong itself
         if poll_interval_s is not None and value < (least_s := limits.least_s(poll_interval_s)):
             raise ValueError(
@@ -230,7 +246,7 @@ class JournalConfig(Section):
     synchronous: Literal["full", "normal"] = Field(
         default="full",
         description="full: a command is on the disk before it is sent, whatever happens then. normal: spares the disk "
-        "a wait for each; after a power cut the last commands may be forgotten or look as if they had not ended.",
+        "a wait for each; after a power cut the last commands may be forgotten, or run a second time.",
     )
     keep_s: Seconds = _key("keep", "7d", f"How long commands are kept after they have ended, {MIN_KEEP} to {MAX_KEEP}.")
 

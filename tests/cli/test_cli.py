@@ -146,7 +146,7 @@ def test_the_schema_is_a_json_schema() -> None:
     assert result.exit_code == 0
     schema = json.loads(result.stdout)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert set(schema["properties"]) == {"http", "boards", "state_dir"}
+    assert set(schema["properties"]) == {"http", "boards", "journal", "state_dir"}
 
 
 def test_what_fails_exits_with_1_and_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
