@@ -19,7 +19,7 @@ from gateway.config import Address, BoardConfig, Config, OnConnectConfig
 from gateway.errors import GatewayError
 from gateway.link.serial_port import is_virtual
 from gateway.link.wake import Wake
-from gateway.model import Clock, CommandError, CommandState, FailsafeCause
+from gateway.model import Clock, CommandError, CommandState, FailsafeCause, Mode
 from gateway.protocol.messages import schema_hash
 from gateway.server import Server
 from gateway.store.database import Database, JournalRefused
@@ -201,6 +201,7 @@ def _settings(name: str, board: BoardConfig) -> BoardSettings:
         name=name,
         port=board.port,
         baud=board.baud,
+        mode=Mode(board.mode),
         poll_interval_s=board.poll_interval_s,
         failsafe_after_s=board.failsafe_after_s,
         failsafe_latch=board.failsafe_latch,

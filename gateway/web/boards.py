@@ -165,6 +165,7 @@ def _board_document(status: BoardStatus) -> dict[str, object]:
         "state": status.state,
         "reason": status.reason,
         "detail": status.detail,
+        "mode": status.mode,
         "port": status.port,
         "model": schema.model if schema else None,
         "board_id": (schema.unique_id or None) if schema else None,

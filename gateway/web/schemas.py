@@ -21,7 +21,7 @@ from pydantic import (
 
 from gateway.board.commands import EXPIRES_MS, EXPIRES_OFFLINE_MS
 from gateway.board.names import unknown
-from gateway.model import BoardState, CommandOrigin, CommandState, FailsafeCause, Quality, Reason
+from gateway.model import BoardState, CommandOrigin, CommandState, FailsafeCause, Mode, Quality, Reason
 from gateway.store.history import LENGTH as HISTORY_LENGTH
 from gateway.web.inputs import NO_ALTERNATIVE, Count, Input, Seconds, Since, WaitSeconds, Whole, at_most
 
@@ -205,6 +205,7 @@ class BoardAnswer(Output):
     state: BoardState
     reason: Reason | None
     detail: str | None
+    mode: Mode
     port: str
     model: str | None
     board_id: str | None
