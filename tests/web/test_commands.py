@@ -171,15 +171,15 @@ def test_a_key_is_forgotten_after_a_day(desk: Desk) -> None:
 
 def test_the_same_request_twice_at_once_is_one_command(desk: Desk) -> None:
     """Both look for the key before either has kept it."""
-    keyed, ready = desk.journal.keyed, threading.Barrier(2)
+    former, ready = desk.queue.former, threading.Barrier(2)
 
-    def slow(key: IdempotencyKey) -> tuple[str, str] | None:
-        found = keyed(key)
+    def slow(key: IdempotencyKey) -> Command | None:
+        found = former(key)
         if found is None:
             ready.wait(30)
         return found
 
-    desk.journal.keyed = slow  # type: ignore[method-assign]
+    desk.queue.former = slow  # type: ignore[method-assign]
     with ThreadPoolExecutor(2) as pool:
         answers = [pool.submit(desk.post, LED, Idempotency_Key="a") for _ in range(2)]
         documents = [answer.result(30).json for answer in answers]
