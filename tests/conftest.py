@@ -36,6 +36,12 @@ TOOLS: dict[str, Callable[[], bool]] = {
 """Tools that some tests need beside Python, each with the check that finds it."""
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Lets `-m "fault(number=7)"` choose the tests that show one case: pytest matches a marker's named arguments only."""
+    for number in {number for marker in item.iter_markers("fault") for number in marker.args}:
+        item.add_marker(pytest.mark.fault(number=number))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         missing = [tool for tool in marker.args if not TOOLS[tool]()]

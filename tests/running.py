@@ -124,6 +124,11 @@ class GatewayProcess:
         with self._changed:
             return len(self._lines)
 
+    def lines(self, *, since: int = 0) -> list[str]:
+        """Its output at and after `since`, as far as it has come."""
+        with self._changed:
+            return self._lines[since:]
+
     def wait_line(self, pattern: str, *, since: int = 0) -> str:
         """The first line of its output at or after `since` that the pattern is found in."""
         deadline_s = time.monotonic() + PATIENCE_S

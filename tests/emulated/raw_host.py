@@ -107,6 +107,10 @@ class RawHost:
         self._deframer = Deframer()
         self._frames.clear()
 
+    def write(self, data: bytes) -> None:
+        """Put any bytes on the wire."""
+        self._serial.write(data)
+
     def send(self, request: Message) -> None:
         """Send a new request and do not wait for its reply."""
         self._seq = (self._seq + 1) & 0xFF
@@ -129,6 +133,11 @@ class RawHost:
         """Open a session."""
         self._sid = session & 0xFF
         return self.ask(Hello(1, 1, failsafe_ms, session, epoch, 0), HelloReply)
+
+    def hello_unheard(self, *, session: int) -> None:
+        """Send HELLO and do not wait for its answer."""
+        self._sid = session & 0xFF
+        self.send(Hello(1, 1, 0, session, EPOCH, 0))
 
     def without_session(self) -> None:
         """Send what follows with session byte 0, as a host does that has no session yet."""
