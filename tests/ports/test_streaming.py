@@ -10,6 +10,7 @@ from tests.running import GatewayProcess
 pytestmark = pytest.mark.process
 
 PERIOD_MS = 2
+TICK_MS = 1  # a beat that falls due while the board handles a request is a little late
 ENOUGH = 1000  # samples
 CONFIG = f"""\
 boards:
@@ -35,7 +36,8 @@ def uptimes_ms(gateway: GatewayProcess, board: str) -> list[int]:
 
 def test_every_beat_is_a_sample(gateway: GatewayProcess) -> None:
     taken = uptimes_ms(gateway, "fine")
-    assert {later - former for former, later in pairwise(taken[1:])} == {PERIOD_MS}
+    assert max(later - former for former, later in pairwise(taken[1:])) <= PERIOD_MS + TICK_MS
+    assert taken[-1] - taken[1] == pytest.approx(PERIOD_MS * (len(taken) - 2), abs=TICK_MS)
     board = gateway.get("boards/fine").json
     assert (board["mode"], board["counters"]["samples_skipped"]) == ("stream", 0)
     assert gateway.reading("uptime_ms", board="fine")["quality"] == "good"
@@ -45,7 +47,7 @@ def test_what_a_bad_line_lost_is_a_gap_and_counted(gateway: GatewayProcess) -> N
     taken = uptimes_ms(gateway, "noisy")
     steps_ms = [later - former for former, later in pairwise(taken[1:])]
     assert all(step_ms > 0 for step_ms in steps_ms)
-    missing = sum(steps_ms) // PERIOD_MS - len(steps_ms)
+    missing = round(sum(steps_ms) / PERIOD_MS) - len(steps_ms)
     assert 0 < missing <= gateway.get("boards/noisy").json["counters"]["samples_skipped"]
     assert gateway.state("noisy") == "online"
 
