@@ -97,9 +97,15 @@ class Database:
 
     def vacuum(self) -> bool:
         """Gives some of the pages that nothing is left on back to the file system; True where there are more."""
-        with self.transaction() as connection:
-            connection.exec_driver_sql(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").all()  # a page for each row read
-            return bool(connection.exec_driver_sql("PRAGMA freelist_count").scalar_one())
+        self.open()
+        assert self._writer is not None, "it is open"
+        raw = self._writer.connection.driver_connection
+        assert raw is not None, "it is open"
+        with self._explained("written"):
+            free = _number(raw, "freelist_count")
+            # Each step of the statement frees one page, and only a script takes all of its steps.
+            raw.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+            return 0 < _number(raw, "freelist_count") < free
 
     def close(self) -> None:
         """Lets go of the file, for others to take it."""
@@ -139,9 +145,10 @@ class Database:
     def _new_writer(self) -> Connection:
         def connect() -> sqlite3.Connection:
             raw = self._connected("rw")
-            if not _empty(raw) and self.path.stat().st_size <= CHECKED_BYTES:
+            if _empty(raw):
+                raw.execute("PRAGMA auto_vacuum=INCREMENTAL")  # heeded before the first table, and before WAL
+            elif self.path.stat().st_size <= CHECKED_BYTES:
                 self._check_pages(raw)
-            raw.execute("PRAGMA auto_vacuum=INCREMENTAL")  # heeded before the first table, and before WAL
             raw.execute("PRAGMA journal_mode=WAL")
             raw.execute(f"PRAGMA synchronous={self._synchronous}")
             raw.execute("PRAGMA fullfsync=ON")  # macOS, where a plain fsync does not reach the disk

@@ -158,7 +158,7 @@ def test_pages_join_without_a_gap(journal: AnyJournal, state: CommandState, coun
     assert [number for page in pages for number in page] == list(reversed(range(count)))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 20), st.integers(1, 7), st.lists(st.integers(0, 5), max_size=8), st.booleans())
 def test_rows_that_come_meanwhile_disturb_no_later_page(
     make: Make, old: int, limit: int, arrivals: list[int], ended: bool
@@ -178,7 +178,7 @@ def test_rows_that_come_meanwhile_disturb_no_later_page(
     assert seen == list(reversed(range(old)))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.sampled_from(CommandState), max_size=14),
     st.frozensets(st.sampled_from(CommandState)),
