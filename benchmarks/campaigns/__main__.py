@@ -19,7 +19,7 @@ from tests.emulated.images import Bench, build_bench
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-QUICK_RATES = (1e-3, 5e-3)
+QUICK_RATES = (3e-3,)
 
 
 class Report(Protocol):
@@ -42,9 +42,9 @@ CAMPAIGNS: Mapping[str, Campaign] = {
 }
 QUICK: Mapping[str, Campaign] = {
     "crash": lambda bench, seed: crash.run(bench, rounds=30, seed=seed, bootloader=False),
-    "noise": lambda bench, seed: noise.run_emulated(bench, rates=QUICK_RATES, commands=120, seed=seed),
+    "noise": lambda bench, seed: noise.run_emulated(bench, rates=QUICK_RATES, commands=150, seed=seed),
     "simulated": lambda _bench, seed: noise.run_simulated(rates=QUICK_RATES, commands=1000, seed=seed),
-    "failsafe": lambda bench, seed: failsafe.run(bench, kills=2, stops=4, holds=4, seed=seed),
+    "failsafe": lambda bench, seed: failsafe.run(bench, kills=2, stops=3, holds=3, seed=seed),
     "unplug": lambda bench, seed: unplug.run(bench, cycles=10, seed=seed, bootloader=False),
 }
 """As the tests run them."""

@@ -23,10 +23,10 @@ from tests.running import GatewayProcess
 
 CLIENTS = 3
 LONGEST_COMMAND_MS = 20  # of its handler, so that many a kill falls into one
-LONGEST_TRAFFIC_S = 0.3  # from the first command taken to the kill
+LONGEST_TRAFFIC_S = 0.3  # from the end of a first command to the kill
 LONGEST_BRING_UP_S = 0.3  # from serving to a kill that does not wait for commands
 EARLY_KILLS = 0.2  # part of the rounds
-TRAFFIC_WITHIN_S = 20.0  # from the start of a gateway to the first command it takes
+TRAFFIC_WITHIN_S = 20.0  # from serving to the end of a first command, on a machine however busy
 OUTAGES: Mapping[str, int] = {"none": 12, "DTR reset as the port is opened": 4, "reset button": 2, "power cut": 2}
 """What befalls the board while the gateway is away, by weight."""
 
@@ -39,6 +39,8 @@ class CrashReport:
     rounds: int
     outages: Mapping[str, int]
     early_kills: int
+    stalled: int
+    """Rounds in which no command ended within a long time though the gateway served."""
     kills_amid_a_command: int
     """Rounds that ended while a command was under way: its `sent_at` before the kill, its `finished_at` after."""
     posts_cut_off: int
@@ -51,6 +53,7 @@ class CrashReport:
         rows = {
             "rounds, each with a kill": self.rounds,
             "kills amid a command": self.kills_amid_a_command,
+            "rounds without a command in time": self.stalled,
             "kills into start and connection": self.early_kills,
             **{f"outages with the board: {name}": count for name, count in self.outages.items()},
             "posts that were cut off": self.posts_cut_off,
@@ -90,6 +93,7 @@ class _Campaign:
         self._outages: Counter[str] = Counter(dict.fromkeys(OUTAGES, 0))
         self._killed_at_s: list[float] = []
         self._early = 0
+        self._stalled = 0
 
     def run(self, rounds: int) -> CrashReport:
         with Crew(self._door, clients=CLIENTS, body=self._body, numbers=NUMBERS) as crew:
@@ -105,6 +109,7 @@ class _Campaign:
             rounds,
             outages=dict(self._outages),
             early_kills=self._early,
+            stalled=self._stalled,
             kills_amid_a_command=sum(any(told.was_under_way(at_s) for told in ended) for at_s in self._killed_at_s),
             posts_cut_off=sum(each.cut_off for each in crew.accepted),
             taken_all_the_same=sum(each.replayed for each in crew.accepted),
@@ -121,7 +126,7 @@ class _Campaign:
             before = len(crew.accepted)
             self._door.open(gateway.url)
             if not is_early:
-                crew.wait_accepted(before + 1, timeout_s=TRAFFIC_WITHIN_S)
+                self._stalled += not crew.wait_accepted(before + 1, timeout_s=TRAFFIC_WITHIN_S)
             longest_s = LONGEST_BRING_UP_S if is_early else LONGEST_TRAFFIC_S
             threading.Event().wait(self._random.uniform(0, longest_s))
             self._door.shut()

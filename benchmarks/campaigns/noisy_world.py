@@ -16,6 +16,7 @@ from gateway.protocol.messages import BoardRecord
 from tests.board.world import FakeLink, Line, ListSink, World
 
 REPLY_DELAY_S = 0.002  # about what the wire and an Uno take for a command
+POLL_INTERVAL_S = 0.02
 QUEUE = 200
 LOOK_S = 0.05  # between two looks at the queue
 EXPIRES_IN_MS = 600_000  # a command may wait behind the whole queue on the worst of lines
@@ -25,7 +26,7 @@ class NoisyWorld(World):
     """As many commands as are asked for, one after the other; then the worker is stopped."""
 
     def __init__(self, rate: float, *, commands: int, seed: int) -> None:
-        super().__init__(Line(delay_s=REPLY_DELAY_S), seed=seed, limit=QUEUE)
+        super().__init__(Line(delay_s=REPLY_DELAY_S), seed=seed, limit=QUEUE, poll_interval_s=POLL_INTERVAL_S)
         self._started_s = self.clock.now
         self.spoiler = Spoiler(rate, seed=seed)
         self.ran: list[Execution] = []

@@ -28,7 +28,9 @@ COMMAND_MS = 20  # of the handler
 LONGEST_TRAFFIC_S = 0.2  # from the first command taken to the plug pulled
 TRAFFIC_WITHIN_S = 20.0
 ONLINE_WITHIN_S = 1.0
-NOTICED_BEFORE_REPLUG = 0.5  # part of the cycles
+TOLD_BEFORE_REPLUG = 0.5  # part of the cycles
+CLOSED_WITHIN_S = 1.0  # the port that was pulled, by the gateway
+LOOK_AGAIN_S = 0.005
 WARM_UP_COMMANDS = 40
 SETTLES_WITHIN_S = 5.0  # connections that clients have just closed
 US_PER_S = 1e6
@@ -44,7 +46,7 @@ class UnplugReport:
     online_after_s: Sequence[float]
     """From the board's hello to the gateway telling `online`, by the board's clock."""
     queued_commands: int
-    """Waiting as a plug was pulled."""
+    """Waiting while a plug was out."""
     kept: int
     """Of these, done afterwards."""
     descriptors: tuple[int, int]
@@ -73,7 +75,7 @@ class UnplugReport:
             f"longer than {ONLINE_WITHIN_S:.0f} s": self.too_late,
             "descriptors before, after": "{}, {}".format(*self.descriptors),
             "threads before, after": "{}, {}".format(*self.threads),
-            "commands queued as a plug was pulled": self.queued_commands,
+            "commands queued while a plug was out": self.queued_commands,
             "of these, done afterwards": self.kept,
             **self.account.rows,
         }
@@ -112,16 +114,16 @@ class _Campaign:
         self._random = random.Random(seed)
         self._ttys = [os.readlink(self._board.port)]
         self._online_after_s: list[float] = []
-        self._pulled_at_s: list[float] = []
+        self._out_at_s: list[float] = []
 
     def run(self, cycles: int) -> UnplugReport:
         """The first cycle warms up: what the gateway opens once is open then."""
         warm_up = self._traffic(1, NUMBERS[:WARM_UP_COMMANDS])
         before = self._resources()
-        self._ttys, self._online_after_s, self._pulled_at_s = self._ttys[-1:], [], []
+        self._ttys, self._online_after_s, self._out_at_s = self._ttys[-1:], [], []
         told = self._traffic(cycles, NUMBERS[WARM_UP_COMMANDS:])
         after = self._gateway.until(self._resources, lambda now: now == before, patience_s=SETTLES_WITHIN_S)
-        waited = [each for each in told if any(each.was_waiting(at_s) for at_s in self._pulled_at_s)]
+        waited = [each for each in told if any(each.was_waiting(at_s) for at_s in self._out_at_s)]
         return UnplugReport(
             self._seed,
             self._ttys,
@@ -143,15 +145,15 @@ class _Campaign:
             return final_states(self._gateway.url, crew.accepted)
 
     def _cycle(self, crew: Crew) -> None:
-        """Pulled at any moment; put back before or after the gateway has noticed."""
+        """Pulled at any moment; put back as soon as the old port is closed, or once the gateway says `offline`."""
         crew.wait_accepted(len(crew.accepted) + CLIENTS, timeout_s=TRAFFIC_WITHIN_S)
         threading.Event().wait(self._random.uniform(0, LONGEST_TRAFFIC_S))
         since = self._board.mark()
-        self._pulled_at_s.append(time.time())
         self._board.unplug()
-        if self._random.random() < NOTICED_BEFORE_REPLUG:
+        if self._random.random() < TOLD_BEFORE_REPLUG:
             self._gateway.wait_state("offline")
         with taken(self._ttys[-1]):
+            self._out_at_s.append(time.time())
             self._board.plug()
         self._ttys.append(os.readlink(self._board.port))
         self._gateway.until(lambda: self._is_online_again(since), bool)
@@ -171,14 +173,21 @@ class _Campaign:
 
 @contextmanager
 def taken(tty: str) -> Iterator[None]:
-    """Nobody gets this terminal's name: it is in use, or we take it. The kernel gives the lowest one that is free."""
-    with ExitStack() as stack:
-        while True:
-            ends = os.openpty()
-            for end in ends:
-                stack.callback(os.close, end)
-            if _number(os.ttyname(ends[1])) >= _number(tty):
-                break
+    """Holds this terminal's name, so that the next one gets another. The kernel gives the lowest number that is free,
+    and this one is free once the gateway has closed it; a stranger may have it by then, which does as well."""
+    deadline_s = time.monotonic() + CLOSED_WITHIN_S
+    pause = threading.Event()
+    with ExitStack() as held:
+        while time.monotonic() < deadline_s:
+            with ExitStack() as stack:
+                ends = os.openpty()
+                for end in ends:
+                    stack.callback(os.close, end)
+                if _number(os.ttyname(ends[1])) <= _number(tty):
+                    held.enter_context(stack.pop_all())
+                if os.ttyname(ends[1]) == tty:
+                    break
+            pause.wait(LOOK_AGAIN_S)
         yield
 
 

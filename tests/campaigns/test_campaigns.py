@@ -34,7 +34,7 @@ def test_killed_at_random_points_the_gateway_runs_nothing_twice_and_forgets_noth
     assert isinstance(report, crash.CrashReport)
     print(report.table().markdown())
     assert_kept(report.account)
-    assert report.rounds == 30
+    assert (report.rounds, report.stalled) == (30, 0)
     assert report.kills_amid_a_command >= 3
     assert report.taken_all_the_same >= 1
     assert report.account.accepted >= 100
@@ -47,12 +47,12 @@ def test_killed_at_random_points_the_gateway_runs_nothing_twice_and_forgets_noth
 def test_a_bad_line_costs_time_and_nothing_else(bench: Bench) -> None:
     report = QUICK["noise"](bench, SEED)
     assert isinstance(report, noise.NoiseReport)
-    assert_line_was_survived(report, commands=120, readings=20)
+    assert_line_was_survived(report, commands=150, readings=20)
 
 
 def test_a_bad_line_costs_time_and_nothing_else_simulated() -> None:
-    report = noise.run_simulated(rates=(1e-3, 1e-2), commands=1000, seed=SEED)
-    assert_line_was_survived(report, commands=1000, readings=20)
+    report = noise.run_simulated(rates=(1e-3, 1e-2), commands=500, seed=SEED)
+    assert_line_was_survived(report, commands=500, readings=20)
 
 
 def assert_line_was_survived(report: noise.NoiseReport, *, commands: int, readings: int) -> None:
@@ -64,7 +64,6 @@ def assert_line_was_survived(report: noise.NoiseReport, *, commands: int, readin
         assert cell.wrong_readings == 0
         assert cell.readings >= readings
         assert cell.account.accepted == commands
-    assert noisy[0].account.states["done"] == commands
     assert noisy[-1].account.states["done"] >= 0.9 * commands
     assert noisy[-1].faults > 20
     assert sum(noisy[-1].counters.values()) > 0
@@ -80,7 +79,7 @@ def test_outputs_are_safe_in_time_whoever_fell_silent(bench: Bench) -> None:
     for silence in report.silences:
         assert silence.too_late == 0, silence
         assert all(trial.safe_after_ms > 0.5 * silence.limit_ms - trial.certain_within_ms for trial in silence.trials)
-    assert [len(silence.trials) for silence in report.silences] == [2, 4, 4]
+    assert [len(silence.trials) for silence in report.silences] == [2, 3, 3]
 
 
 @pytest.mark.process
