@@ -37,7 +37,7 @@ TOOLS: dict[str, Callable[[], bool]] = {
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Lets `-m "fault(number=7)"` choose the tests that show one case: pytest matches a marker's named arguments only."""
+    """Lets `-m "fault(number=7)"` choose the tests of one case: pytest matches a marker's named arguments only."""
     for number in {number for marker in item.iter_markers("fault") for number in marker.args}:
         item.add_marker(pytest.mark.fault(number=number))
 

@@ -185,6 +185,7 @@ def test_many_polls_in_a_short_time_are_one_exchange() -> None:
     assert clock.estimate() is None
 
 
+@pytest.mark.fault(23)
 def test_moments_just_before_the_last_answer_are_told_too_across_a_wrap() -> None:
     clock, board = BoardClock(), Board(0.0, shows_us=WRAP_US - 20_000_000)
     for seen in polls(board, 201, delay=lambda: (0.001, 0.001)):

@@ -266,6 +266,7 @@ def test_a_refusal_is_raised_anew_for_every_client(desk: Desk) -> None:
 # ---- ids ----
 
 
+@pytest.mark.fault(23)
 def test_ids_sort_by_creation_and_never_repeat_even_when_the_clock_steps_back() -> None:
     clock = FakeClock()
     ids = CommandIds(clock)

@@ -40,6 +40,7 @@ def beep(world: World, times: int = 5, **options: object) -> Command:
     return world.submit(action="beep", arguments={"times": times}, **options)
 
 
+@pytest.mark.fault(11)
 def test_no_byte_leaves_before_the_row_is_committed_and_polls_go_on_meanwhile() -> None:
     world = World()
     journal = SlowJournal(world)
@@ -93,6 +94,7 @@ def test_a_row_committed_after_its_deadline_is_not_sent() -> None:
     assert world.pins.beeps == []
 
 
+@pytest.mark.fault(23)
 def test_the_epoch_is_rotated_before_the_ids_end() -> None:
     world = World()
     world.at(1, lambda: world.journal._of("uno").__setattr__("last_wire_id", LAST_WIRE_ID - 1))
@@ -106,6 +108,7 @@ def test_the_epoch_is_rotated_before_the_ids_end() -> None:
     assert world.journal.epoch("uno") != epoch
 
 
+@pytest.mark.fault(16)
 def test_a_board_that_is_ahead_of_the_journal_gets_a_new_epoch() -> None:
     world = World()
     commands: list[Command] = []
@@ -122,6 +125,7 @@ def test_a_board_that_is_ahead_of_the_journal_gets_a_new_epoch() -> None:
     assert world.pins.beeps == [5, 5, 5, 9]
 
 
+@pytest.mark.fault(16)
 def test_a_restored_journal_with_a_command_under_way_says_unknown_and_repeats_nothing() -> None:
     world = World()
     commands: list[Command] = []

@@ -20,6 +20,7 @@ def plug(world: World) -> None:
     world.line.failing = world.line.missing = None
 
 
+@pytest.mark.fault(11)
 def test_queued_commands_outlive_the_gateway_in_their_order() -> None:
     world = World()
     commands: list[Command] = []
@@ -52,6 +53,7 @@ def test_a_queued_command_whose_deadline_came_while_nobody_lived_expires() -> No
 
 @pytest.mark.parametrize("lost", ["request", "reply"])
 @pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.fault(11)
 def test_a_command_under_way_is_settled_from_the_board_s_record(lost: str, reset: bool) -> None:
     world = World()
     commands: list[Command] = []
@@ -76,6 +78,7 @@ def test_a_command_under_way_is_settled_from_the_board_s_record(lost: str, reset
     assert world.pins.beeps == [5]
 
 
+@pytest.mark.fault(13)
 def test_a_command_under_way_at_a_power_cut_is_unknown() -> None:
     world = World()
     commands: list[Command] = []

@@ -254,6 +254,7 @@ def test_units_may_be_unicode(unit: str) -> None:
         (HORN, "channels 0 and 1 have the same name, horn"),
     ],
 )
+@pytest.mark.fault(25)
 def test_a_hostile_channel_is_refused_by_name(record: ChannelRecord, message: str) -> None:
     assert message in fault(HORN, record)
 
@@ -289,6 +290,7 @@ def test_a_hostile_channel_is_refused_by_name(record: ChannelRecord, message: st
         ),
     ],
 )
+@pytest.mark.fault(25)
 def test_a_hostile_action_is_refused_by_name(parts: list[Part], message: str) -> None:
     assert message in fault(*parts)
 
@@ -307,6 +309,7 @@ def test_a_channel_and_an_action_may_share_a_name() -> None:
         (replace(BOARD, board="µ" * 20), "board: its strings take 52 bytes, at most 47 are allowed"),
     ],
 )
+@pytest.mark.fault(25)
 def test_a_hostile_board_record_is_refused(board: BoardRecord, message: str) -> None:
     assert message in fault(LED, board=board)
 
@@ -321,6 +324,7 @@ def test_a_hostile_board_record_is_refused(board: BoardRecord, message: str) -> 
         (1, 1, "action 0: its record is missing"),
     ],
 )
+@pytest.mark.fault(25)
 def test_counts_that_can_not_be_are_refused(channels: int, actions: int, message: str) -> None:
     records = [LED.to_bytes()]
     with pytest.raises(SchemaError, match=message):
@@ -377,6 +381,7 @@ def publishable(board: BoardRecord, records: Sequence[bytes], channels: int, act
 @settings(max_examples=100, deadline=None)
 @given(BOARDS, st.lists(CHANNELS, max_size=3), st.lists(ACTIONS, max_size=2), st.lists(ARGUMENTS, max_size=3))
 @example(BOARD, [LED], [TONE], [PIN, HZ, LEVEL])
+@pytest.mark.fault(25)
 def test_any_description_is_published_or_refused(
     board: BoardRecord, channels: list[ChannelRecord], actions: list[ActionRecord], arguments: list[ArgumentRecord]
 ) -> None:

@@ -44,6 +44,7 @@ def hello(*, epoch: int = EPOCH, started: int, done: int) -> HelloReply:
         (0, 0, 0, Verdict.UNKNOWN),
     ],
 )
+@pytest.mark.fault(11, 16)
 def test_the_record_decides(epoch: int, started: int, done: int, verdict: Verdict) -> None:
     since = Circumstances(EPOCH, SCHEMA, safe_came=False, now_s=50.0)
     assert settle(sent(), hello(epoch=epoch, started=started, done=done), since) is verdict

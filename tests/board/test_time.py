@@ -152,6 +152,7 @@ def moments(world: World) -> list[float]:
 
 
 @pytest.mark.exhaustive
+@pytest.mark.fault(23)
 def test_a_day_in_which_micros_millis_and_sequence_numbers_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
     day = Day(monkeypatch)
     world = day.world.run(DAY_S)
@@ -172,6 +173,7 @@ def test_a_day_in_which_micros_millis_and_sequence_numbers_wrap(monkeypatch: pyt
     assert all(known[known.index(True) :])
 
 
+@pytest.mark.fault(23)
 def test_timeouts_are_neither_early_nor_missing_when_the_clocks_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
     day = Day(monkeypatch)
     world, wrap_s = day.world, day.both_wrap_s
@@ -192,6 +194,7 @@ def test_timeouts_are_neither_early_nor_missing_when_the_clocks_wrap(monkeypatch
     assert world.status.failsafe is None
 
 
+@pytest.mark.fault(23)
 def test_a_link_lost_while_the_boards_clocks_wrap_is_no_reset(monkeypatch: pytest.MonkeyPatch) -> None:
     day = Day(monkeypatch)
     day.world.at(day.both_wrap_s - 1, lambda: day.fail(Reason.PORT_MISSING))
@@ -203,6 +206,7 @@ def test_a_link_lost_while_the_boards_clocks_wrap_is_no_reset(monkeypatch: pytes
     assert all(earlier < later for earlier, later in pairwise(taken))
 
 
+@pytest.mark.fault(23)
 def test_ids_that_end_while_the_clocks_wrap_begin_again_in_a_new_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     day = Day(monkeypatch)
     world, wrap_s = day.world, day.both_wrap_s
@@ -216,6 +220,7 @@ def test_ids_that_end_while_the_clocks_wrap_begin_again_in_a_new_epoch(monkeypat
 
 
 @pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+@pytest.mark.fault(23)
 def test_a_step_of_the_hosts_clock_moves_timestamps_and_nothing_else(step_s: float) -> None:
     world = World()
     steady = world.clock.time
@@ -230,6 +235,7 @@ def test_a_step_of_the_hosts_clock_moves_timestamps_and_nothing_else(step_s: flo
     assert world.status.clock is not None
 
 
+@pytest.mark.fault(23)
 def test_a_host_that_slept_takes_up_the_boards_time_where_it_was() -> None:
     world = World(link_timeout_s=30.0)
     world.at(30, lambda: setattr(world.clock, "now", world.clock.now + 1800))

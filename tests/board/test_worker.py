@@ -51,6 +51,7 @@ def test_samples_are_stamped_with_the_moment_their_poll_was_sent() -> None:
     [Line(), Line(chunk=1), Line(delay_s=0.02), Line(delay_s=0.15), Line(drop=0.002), Line(flip=0.002, chunk=3)],
     ids=["perfect", "one byte at a time", "delayed", "slower than its interval", "lossy", "noisy"],
 )
+@pytest.mark.fault(3)
 def test_commands_run_exactly_once_on_every_kind_of_line(line: Line) -> None:
     world = World(line)
     commands = []
@@ -66,6 +67,7 @@ def test_commands_run_exactly_once_on_every_kind_of_line(line: Line) -> None:
     assert [world.now_is(command).result for command in commands] == list(range(1, 41))
 
 
+@pytest.mark.fault(7)
 def test_a_reply_that_is_lost_costs_a_repeat_and_no_second_run() -> None:
     world = World(poll_interval_s=1.0)
     commands = []
@@ -82,6 +84,7 @@ def test_a_reply_that_is_lost_costs_a_repeat_and_no_second_run() -> None:
     assert world.status.counters["retransmissions"] >= 3
 
 
+@pytest.mark.fault(7)
 def test_when_every_repeat_is_lost_the_boards_record_settles_the_command() -> None:
     world = World(poll_interval_s=1.0, link_timeout_s=30.0, failsafe_after_s=60.0)
     commands = []
@@ -132,6 +135,7 @@ def test_a_command_that_ran_before_a_reset_is_done_and_not_run_again() -> None:
     assert world.now_is(commands[0]).state is CommandState.DONE
 
 
+@pytest.mark.fault(13)
 def test_power_loss_with_a_command_under_way_is_unknown() -> None:
     world = World(link_timeout_s=30.0)
     commands = []
@@ -181,6 +185,7 @@ def test_a_handler_that_says_no_is_failed_with_its_code() -> None:
 # ---- links that go away ----
 
 
+@pytest.mark.fault(18)
 def test_an_unplugged_board_is_offline_at_once_and_back_within_a_second_of_its_port() -> None:
     world = World()
 
@@ -207,6 +212,7 @@ def test_an_unplugged_board_is_offline_at_once_and_back_within_a_second_of_its_p
     assert all(link.closed for link in world.links)
 
 
+@pytest.mark.fault(18)
 def test_queued_commands_survive_an_unplug_and_expire_at_their_own_deadline() -> None:
     world = World()
     commands = []
@@ -312,6 +318,7 @@ def test_an_unexpected_error_does_not_end_the_thread(caplog: pytest.LogCaptureFi
     assert "a fault of ours" in caplog.text
 
 
+@pytest.mark.fault(20)
 def test_a_port_that_another_program_writes_to_is_reported() -> None:
     world = World()
 
@@ -474,6 +481,7 @@ def test_a_held_command_does_not_begin_later_than_its_hold() -> None:
 # ---- what the board prints ----
 
 
+@pytest.mark.fault(5)
 def test_printed_text_becomes_log_lines_and_a_flood_is_bounded() -> None:
     world = World()
     world.at(2, lambda: world.say(b"pump on\r\n"))
@@ -543,6 +551,7 @@ def other_index(message: Message) -> Message:
         (other_index, "another record"),
     ],
 )
+@pytest.mark.fault(25)
 def test_a_board_that_describes_itself_badly_is_refused_and_named(
     lie: Callable[[Message], Message], words: str
 ) -> None:
@@ -657,6 +666,7 @@ def test_commands_without_end_leave_room_for_polls() -> None:
     assert max(ages) < 0.35
 
 
+@pytest.mark.fault(24)
 def test_a_command_for_another_sketch_is_not_run() -> None:
     world = World()
     commands = []
@@ -679,6 +689,7 @@ def test_a_command_for_another_sketch_is_not_run() -> None:
     assert world.pins.led == 0
 
 
+@pytest.mark.fault(23)
 def test_a_host_that_slept_does_not_blame_the_board() -> None:
     world = World()
 
@@ -703,6 +714,7 @@ def test_a_reset_at_any_moment_of_a_bring_up_is_survived(step: int, caplog: pyte
 
 
 @pytest.mark.parametrize("blocked_s", [1.5, 5.0, 9.0])
+@pytest.mark.fault(21)
 def test_a_sketch_that_blocks_is_waited_for_as_long_as_the_link_timeout_says(blocked_s: float) -> None:
     world = World(link_timeout_s=20.0, failsafe_after_s=60.0)
     commands = []
@@ -739,6 +751,7 @@ def test_session_ids_go_on_from_link_to_link() -> None:
     assert seen == [seen[0], seen[0] % 255 + 1, (seen[0] % 255 + 1) % 255 + 1]
 
 
+@pytest.mark.fault(16)
 def test_a_restored_journal_survives_the_next_reset_too() -> None:
     world = World()
     commands = []

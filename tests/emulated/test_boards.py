@@ -103,6 +103,7 @@ def test_readings_and_commands_reach_the_pins(bench: Bench, kind: Kind) -> None:
 # ---- Nano: the old bootloader ----
 
 
+@pytest.mark.fault(7, 12)
 def test_a_command_whose_answer_a_reset_swallowed_is_told_from_the_record_and_not_run_again(bench: Bench) -> None:
     """ATmegaBOOT wipes the lower part of SRAM; the record lies above."""
     with start(bench, NANO) as board, GatewayProcess("--port", str(board.port)) as gateway:
@@ -130,6 +131,7 @@ def test_a_command_whose_answer_a_reset_swallowed_is_told_from_the_record_and_no
 # ---- Mega: a bootloader that any byte holds ----
 
 
+@pytest.mark.fault(17)
 def test_a_mega_that_is_reset_while_it_is_polled_is_back_in_time(mega: EmulatedBoard) -> None:
     """The next poll falls into its bootloader, which then waits for more."""
     with GatewayProcess("--port", str(mega.port)) as gateway:
@@ -145,6 +147,7 @@ def test_a_mega_that_is_reset_while_it_is_polled_is_back_in_time(mega: EmulatedB
         assert mega.pin(MEGA.led).level == 1
 
 
+@pytest.mark.fault(17)
 def test_a_gateway_that_finds_a_mega_held_in_its_bootloader_makes_it_leave(mega: EmulatedBoard) -> None:
     with serial.Serial(str(mega.port), 115_200) as other:
         subprocess.run(["stty", "-F", str(mega.port), "-hupcl"], check=True)
@@ -153,8 +156,10 @@ def test_a_gateway_that_finds_a_mega_held_in_its_bootloader_makes_it_leave(mega:
         other.write(b"\x1b")  # the beginning of a message: it now waits for the rest
         mega.wait_event("reset", since=since)
         other.flush()
+    opening = mega.mark()
     with GatewayProcess("--port", str(mega.port)) as gateway:
         gateway.wait_state("online")
+        assert seconds_since(mega, "open", since=opening) < BACK_ONLINE_S
         assert seconds_since(mega, "reset", since=since) < HELD_IN_BOOTLOADER_S
         assert [event["reason"] for event in mega.events("reset", since=since)] == ["command"]
         assert gateway.command({"channel": "led", "value": True})["state"] == "done"

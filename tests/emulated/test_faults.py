@@ -111,6 +111,25 @@ def test_a_board_counts_endless_bytes_without_a_zero_once(uno: EmulatedBoard) ->
     assert bad_after_noise(uno, range(1, 256)) == (0, 1)
 
 
+@pytest.mark.fault(6)
+def test_a_sketch_that_prints_between_all_frames_is_heard_and_understood(
+    bench: Bench, sketch: Callable[[str, str], Path]
+) -> None:
+    with (
+        EmulatedBoard(bench.binary, BoardOptions(flash=(sketch("chatty", "uno"),))) as chatty,
+        serving(chatty) as gateway,
+    ):
+        first = gateway.reading("lines")["value"]
+        gateway.until(lambda: gateway.reading("lines"), lambda seen: seen["value"] > first + 150)
+        assert gateway.reading("lines")["quality"] == "good"
+        texts = [entry["message"] for entry in gateway.get("boards/board/log").json["items"]]
+        whole = [int(text.removeprefix("line ")) for text in texts if text.startswith("line ")]
+        assert len(whole) > 50
+        assert whole == sorted(whole)
+        assert gateway.state() == "online"
+        assert counters(gateway)["polls_missed"] == 0
+
+
 # ---- replies and requests that are lost ----
 
 

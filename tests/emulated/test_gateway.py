@@ -112,6 +112,7 @@ def test_a_power_cycle_is_survived(uno: EmulatedBoard, gateway: GatewayProcess) 
     assert uno.pin(LED).level == 1
 
 
+@pytest.mark.fault(18)
 def test_an_unplug_and_replug_is_survived(uno: EmulatedBoard, gateway: GatewayProcess) -> None:
     gateway.command({"channel": "led", "value": True})
     uno.unplug()
@@ -132,6 +133,7 @@ def test_an_unplug_and_replug_is_survived(uno: EmulatedBoard, gateway: GatewayPr
     assert uno.pin(LED).level == 1
 
 
+@pytest.mark.fault(21)
 def test_a_frozen_board_never_looks_fresh(uno: EmulatedBoard, gateway: GatewayProcess) -> None:
     uno.freeze()
     gateway.until(lambda: gateway.reading("uptime_ms"), lambda seen: seen["quality"] == "stale")
@@ -181,6 +183,7 @@ def test_safe_is_seen_at_the_pins_and_left_by_clear_only(uno: EmulatedBoard, gat
     assert uno.pin(LED).level == 1
 
 
+@pytest.mark.fault(22)
 def test_a_held_output_falls_back_while_the_gateway_goes_on_polling(
     uno: EmulatedBoard, gateway: GatewayProcess
 ) -> None:
@@ -194,6 +197,7 @@ def test_a_held_output_falls_back_while_the_gateway_goes_on_polling(
     gateway.until(lambda: gateway.reading("led")["value"], lambda value: value is False)
 
 
+@pytest.mark.fault(22)
 def test_a_killed_gateway_means_safe_values_within_the_limit(uno: EmulatedBoard) -> None:
     with GatewayProcess("--port", str(uno.port)) as gateway:
         gateway.wait_state("online")
@@ -219,6 +223,7 @@ def test_the_rate_is_found_or_named(uno: EmulatedBoard, baud: str) -> None:
             assert "250000" in board["detail"]
 
 
+@pytest.mark.fault(20)
 def test_a_port_that_is_taken_is_busy(uno: EmulatedBoard, gateway: GatewayProcess) -> None:
     with GatewayProcess("--port", str(uno.port)) as second:
         second.wait_state("offline")
@@ -227,6 +232,7 @@ def test_a_port_that_is_taken_is_busy(uno: EmulatedBoard, gateway: GatewayProces
 
 
 @pytest.mark.parametrize("uno", ["bare"], indirect=True)
+@pytest.mark.fault(3)
 def test_a_noisy_line_costs_frames_not_truth(uno: EmulatedBoard, gateway: GatewayProcess) -> None:
     uno.noise(receive_drop=0.002, receive_flip=0.002, transmit_drop=0.002, transmit_flip=0.002)
     uno.adc(0, 2500)

@@ -139,6 +139,7 @@ def test_commands_move_the_pins(link: Link) -> None:
 # At most once, across resets through the bootloader
 
 
+@pytest.mark.fault(12)
 def test_a_command_that_ran_before_a_reset_is_not_run_again(link: Link) -> None:
     link.host.run(7, link.target("led"), arguments=ON)
     hello = link.reset()
@@ -156,6 +157,7 @@ def test_a_command_that_ran_before_a_reset_is_not_run_again(link: Link) -> None:
     assert link.board.pin(LED_PIN).level == 1
 
 
+@pytest.mark.fault(13)
 def test_a_power_cycle_forgets_every_command_and_says_so(link: Link) -> None:
     link.host.run(7, link.target("led"), arguments=ON)
     link.board.power_cycle()
@@ -170,6 +172,7 @@ def test_a_power_cycle_forgets_every_command_and_says_so(link: Link) -> None:
     assert link.board.pin(LED_PIN).level == 0
 
 
+@pytest.mark.fault(14)
 def test_a_command_that_a_reset_interrupted_is_reported_so_and_not_run_again(
     bench: Bench, sketch: Callable[[str, str], Path]
 ) -> None:
@@ -209,6 +212,7 @@ def test_safe_stays_latched_through_a_reset_until_cleared(link: Link) -> None:
 
 @bare
 @pytest.mark.parametrize(("asked_ms", "granted_ms"), [(1000, 1000), (5000, 2000)])
+@pytest.mark.fault(22)
 def test_a_silent_host_makes_the_outputs_safe_in_time(link: Link, asked_ms: int, granted_ms: int) -> None:
     link.board.watch(LED_PIN)
     link.host.hello(session=SESSION + 1, failsafe_ms=asked_ms)
@@ -234,6 +238,7 @@ def test_a_pin_that_an_action_drove_is_let_go_in_the_failsafe(link: Link) -> Non
 
 
 @bare
+@pytest.mark.fault(22)
 def test_a_hold_that_is_not_renewed_ends_while_the_host_goes_on_polling(link: Link) -> None:
     hold_ms = 300
     link.board.watch(LED_PIN)
@@ -279,6 +284,7 @@ def test_a_sketch_that_delays_still_answers(bench: Bench, sketch: Callable[[str,
         assert max(answers_by_turn.values()) > 10  # in one delay(3000)
 
 
+@pytest.mark.fault(6)
 def test_a_sketch_that_prints_is_still_understood(bench: Bench, sketch: Callable[[str, str], Path]) -> None:
     with start_sketch(bench, sketch("chatty", "uno")) as board, RawHost(board.port) as host:
         link = open_link(board, host)

@@ -9,7 +9,13 @@ from tests.firmware.wire import Frame, decode
 
 pytestmark = pytest.mark.needs("g++")
 
-GOLDEN_TESTS = ("encode", "decode", "split", "bit-flip", "byte-fault", "noise", "bounded")
+GOLDEN_TESTS = (
+    *("encode", "decode", "split"),
+    pytest.param("bit-flip", marks=pytest.mark.fault(1)),
+    pytest.param("byte-fault", marks=pytest.mark.fault(2)),
+    pytest.param("noise", marks=pytest.mark.fault(4)),
+    pytest.param("bounded", marks=pytest.mark.fault(5)),
+)
 FRAMES = VECTORS / "frames.txt"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faults.conversations import SHOWS
 from tests.firmware.conversations import Conversation, matches, parse_request, read_conversations, show
 from tests.firmware.desktop import VECTORS, BenchBoard
 from tests.firmware.wire import Frame, decode
@@ -41,7 +42,9 @@ def stimulus(line: str) -> str:
             return {"full": "room 61", "room": "room 62"}.get(rest, rest)
 
 
-@pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda conversation: conversation.name)
+@pytest.mark.parametrize(
+    "conversation", [pytest.param(each, id=each.name, marks=SHOWS.get(each.name, ())) for each in CONVERSATIONS]
+)
 def test_conversation(board: BenchBoard, conversation: Conversation) -> None:
     for step in conversation.steps:
         happened = [show(item) for item in board.observe(stimulus(step.stimulus))]
@@ -71,6 +74,7 @@ def test_every_conversation_file_line_is_run() -> None:
     assert len(names) == len(set(names))
 
 
+@pytest.mark.fault(6)
 def test_println_between_frames_is_text_and_no_frame_is_lost(board: BenchBoard) -> None:
     open_session(board)
     ping = f"rx {Frame(8, 2, SESSION, bytes(4)).to_wire().hex()}"
@@ -118,6 +122,7 @@ def test_no_request_makes_a_record_sound_that_was_written_over(board: BenchBoard
     assert board.ask(command(1, 3, b"\1")).payload == bytes([4, 10, 0])
 
 
+@pytest.mark.fault(14)
 def test_reset_while_an_output_is_written_is_interrupted(board: BenchBoard) -> None:
     open_session(board)
     board.tell("fragile")

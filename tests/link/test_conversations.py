@@ -13,6 +13,7 @@ from gateway.link.virtual_table import BoardTable, Core, Raw, Refused, action, a
 from gateway.model import ValueType
 from gateway.protocol.framing import Deframer, Frame, encode
 from gateway.protocol.messages import BoardRecord
+from tests.faults.conversations import SHOWS
 from tests.link.fakes import FakeClock
 
 CONVERSATIONS = Path(__file__).parents[1] / "vectors" / "conversations.txt"
@@ -209,7 +210,9 @@ def same(expected: str, seen: str) -> bool:
 
 
 @pytest.mark.parametrize("at_once", [False, True], ids=["each_ms", "at_once"])
-@pytest.mark.parametrize(("name", "steps"), [pytest.param(*each, id=each[0]) for each in conversations()])
+@pytest.mark.parametrize(
+    ("name", "steps"), [pytest.param(*each, id=each[0], marks=SHOWS.get(each[0], ())) for each in conversations()]
+)
 def test_conversation(name: str, steps: list[tuple[int, str, list[str]]], at_once: bool) -> None:
     bench = Bench(at_once=at_once)
     for number, stimulus, expected in steps:

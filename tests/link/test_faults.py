@@ -128,6 +128,7 @@ def test_windows_is_not_sent_to_fuser(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
+@pytest.mark.fault(18)
 def test_using_a_port_that_is_lost(error: Exception) -> None:
     failure = using_failed(error)
     assert failure.reason is Reason.PORT_MISSING
@@ -155,6 +156,7 @@ def test_a_peer_that_is_no_rfc2217_server_is_told_from_none() -> None:
     assert {plain.reason, bare.reason} == {Reason.PORT_MISSING}
 
 
+@pytest.mark.fault(21)
 def test_a_write_that_hangs_is_no_missing_port() -> None:
     failure = using_failed(serial.SerialTimeoutException("Write timeout"))
     assert failure.reason is Reason.NO_ANSWER

@@ -172,6 +172,7 @@ class TestUnplugged:
         ],
         ids=["read", "write", "set_baud"],
     )
+    @pytest.mark.fault(18)
     def test_any_use_is_one_link_error_and_the_port_is_closed(
         self, pty: Pty, wake: Wake, use: Callable[[SerialPort], object]
     ) -> None:
@@ -183,6 +184,7 @@ class TestUnplugged:
             assert caught.value.reason is Reason.PORT_MISSING
             assert open_descriptors() == before - 1  # the pseudo-terminal's other end
 
+    @pytest.mark.fault(18)
     def test_during_a_wait(self, pty: Pty, wake: Wake) -> None:
         before = open_descriptors()
         with opened(pty.path, wake) as port:
@@ -192,6 +194,7 @@ class TestUnplugged:
             timer.join()
             assert open_descriptors() == before - 1
 
+    @pytest.mark.fault(18)
     def test_before_it_is_used_again(self, pty: Pty, wake: Wake) -> None:
         with opened(pty.path, wake) as port:
             pty.unplug()
@@ -204,6 +207,7 @@ class TestUnplugged:
             with pytest.raises(LinkError):
                 use(port)
 
+    @pytest.mark.fault(21)
     def test_a_board_that_takes_no_bytes_ends_the_link_in_bounded_time(
         self, pty: Pty, wake: Wake, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -218,12 +222,14 @@ class TestUnplugged:
 @pytest.mark.needs("posix")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forks where other threads may live
 class TestSoleUse:
+    @pytest.mark.fault(20)
     def test_a_second_opening_is_refused(self, pty: Pty, wake: Wake) -> None:
         with opened(pty.path, wake):
             assert refused(pty.path, wake).reason is Reason.PORT_BUSY
         with opened(pty.path, wake):
             pass
 
+    @pytest.mark.fault(20)
     def test_another_process_that_locked_it(self, pty: Pty, wake: Wake) -> None:
         script = (
             f"import fcntl; f = open({pty.path!r}, 'rb+', buffering=0); fcntl.flock(f, 2); print(flush=True); input()"
@@ -236,6 +242,7 @@ class TestSoleUse:
         assert error.reason is Reason.PORT_BUSY
         assert f"fuser -v {pty.path}" in str(error)
 
+    @pytest.mark.fault(20)
     def test_programs_that_lock_nothing_are_kept_out_too(self, pty: Pty, wake: Wake) -> None:
         """TIOCEXCL, which does not bind root; and given back, since a pseudo-terminal would keep it."""
         os.chmod(pty.path, 0o666)

@@ -63,6 +63,7 @@ def test_ser2net_is_restarted_under_way(ser2net: Ser2net, pins: Pins) -> None:
     assert pins.beeps == [50, 49]
 
 
+@pytest.mark.fault(18)
 def test_commands_under_way_through_a_restart_run_once_or_never(ser2net: Ser2net, pins: Pins) -> None:
     with GatewayProcess("--port", ser2net.url) as gateway:
         gateway.wait_state("online")

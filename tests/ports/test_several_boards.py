@@ -73,6 +73,7 @@ def test_a_command_is_done_while_another_board_is_being_opened(gateway: GatewayP
     pytest.fail("while a board is being opened, no other gets anything done")
 
 
+@pytest.mark.fault(3)
 def test_the_fine_one_never_notices(gateway: GatewayProcess) -> None:
     sequence = 0
     for number in range(ROUNDS):

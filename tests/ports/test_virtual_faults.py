@@ -1,5 +1,7 @@
 """A gateway and a virtual board with a faulty line between them: what is published is true, what is asked runs once."""
 
+import pytest
+
 from gateway.link.faulty_line import FaultyLine, LineFaults
 from gateway.model import CommandState
 from tests.board.world import World
@@ -9,6 +11,7 @@ BEEP_EVERY_S = 0.4
 TEMPERATURES = (21.5, -40.25, 99.75)
 
 
+@pytest.mark.fault(3)
 def test_readings_stay_true_and_commands_run_once() -> None:
     world = World(limit=BEEPS, poll_interval_s=0.02)
     faults = LineFaults(drop=0.005, corrupt=0.005, delay_s=0.003, seed=7)

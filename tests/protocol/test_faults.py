@@ -59,12 +59,14 @@ def check(golden: Golden, faulted: list[bytes]) -> None:
 
 @pytest.mark.parametrize("fault", [replacements, insertions, drops, swaps, truncations])
 @pytest.mark.exhaustive
+@pytest.mark.fault(1, 2)
 def test_single_fault(fault: Callable[[bytes], Faults]) -> None:
     for golden in GOLDEN:
         for faulted in fault(golden.wire):
             check(golden, faulted)
 
 
+@pytest.mark.fault(2)
 def test_lost_delimiters_of_neighbours_cost_nothing() -> None:
     """One delimiter between two frames is enough."""
     for golden in GOLDEN:

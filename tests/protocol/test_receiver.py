@@ -48,6 +48,7 @@ def noise(size: int, *, seed: int, alphabet: bytes = bytes(range(256))) -> bytes
         (b"line\n" * 30, ["line"] * 30),
     ],
 )
+@pytest.mark.fault(6)
 def test_text_before_between_and_behind_frames(text: bytes, expected: list[str]) -> None:
     found = receive(text, WIRE, text, WIRE, text, b"\0")
     block: list[Frame | Text] = [Text(line) for line in expected]
@@ -55,12 +56,14 @@ def test_text_before_between_and_behind_frames(text: bytes, expected: list[str])
 
 
 @all_golden
+@pytest.mark.fault(6)
 def test_text_before_and_behind_every_frame(golden: Golden) -> None:
     found = receive(b"before\r\n", golden.wire, b"behind\r\n", WIRE)
     assert found == Received([Text("before"), golden.frame, Text("behind"), FRAME], 0, 0)
 
 
 @all_golden
+@pytest.mark.fault(6)
 def test_text_inside_a_frame_costs_that_frame_only(golden: Golden) -> None:
     for at in range(1, len(golden.wire)):
         found = receive(WIRE, golden.wire[:at] + b"tick\r\n" + golden.wire[at:], WIRE)
@@ -226,12 +229,14 @@ def test_a_printable_frame_cut_short_becomes_text_at_the_next_delimiter() -> Non
     [bytes(range(256)), bytes(range(1, 256)), bytes([0, 0x80, 0xE0, 0xFF]), PRINTABLE],
     ids=["any", "no_zero", "wrong_baud", "printable"],
 )
+@pytest.mark.fault(4)
 def test_64_kb_of_noise_then_a_frame(alphabet: bytes, seed: int) -> None:
     burst = noise(65_536, seed=seed, alphabet=alphabet)
     assert frames(receive(burst, WIRE).found) == [FRAME]
 
 
 @all_golden
+@pytest.mark.fault(4)
 def test_noise_before_between_and_inside_frames(golden: Golden) -> None:
     """Noise between frames costs none; inside one it costs that one."""
     stream, whole = b"", []
@@ -243,6 +248,7 @@ def test_noise_before_between_and_inside_frames(golden: Golden) -> None:
     assert frames(receive(stream).found) == whole
 
 
+@pytest.mark.fault(5)
 def test_endless_noise_is_counted_once_and_not_kept() -> None:
     deframer = Deframer()
     chunk = noise(4096, seed=1, alphabet=bytes(range(1, 256)))
@@ -260,6 +266,7 @@ def test_endless_noise_is_counted_once_and_not_kept() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 4096])
+@pytest.mark.fault(5)
 def test_endless_text_is_not_kept(size: int) -> None:
     deframer = Deframer()
     tracemalloc.start()

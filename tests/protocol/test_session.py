@@ -242,6 +242,7 @@ def test_a_reply_ends_its_exchange_and_measures_the_round_trip() -> None:
     assert bench.session.idle
 
 
+@pytest.mark.fault(9)
 def test_only_type_sequence_and_session_together_match() -> None:
     bench = Bench().open()
     frame = bench.send(m.Poll(0))
@@ -270,6 +271,7 @@ def test_silence_counts_from_the_first_request_that_nothing_was_heard_since() ->
     assert bench.session.unanswered_since_s == asked_s
 
 
+@pytest.mark.fault(9)
 def test_a_late_reply_to_nothing_is_counted_and_is_a_sign_of_life() -> None:
     bench = Bench().open()
     bench.send(m.Poll(0), sends=1)
@@ -279,6 +281,7 @@ def test_a_late_reply_to_nothing_is_counted_and_is_a_sign_of_life() -> None:
     assert bench.session.unanswered_since_s is None
 
 
+@pytest.mark.fault(8)
 def test_an_unanswered_request_goes_out_six_times_as_the_same_bytes_then_times_out() -> None:
     bench = Bench().open()
     bench.session.send(m.SetEpoch(9), bench.now)
@@ -297,6 +300,7 @@ def test_an_unanswered_request_goes_out_six_times_as_the_same_bytes_then_times_o
     assert gaps[-1] <= 1.0
 
 
+@pytest.mark.fault(10)
 def test_a_retransmitted_exchange_says_nothing_of_the_round_trip() -> None:
     bench = Bench().open()
     frame = bench.send(m.SetEpoch(9))
@@ -321,6 +325,7 @@ def test_nothing_is_repeated_after_its_deadline() -> None:
     assert bench.counters.retransmissions == 0
 
 
+@pytest.mark.fault(10)
 def test_the_timeout_adapts_to_slow_replies_instead_of_storming() -> None:
     bench = Bench().open()
     for _ in range(30):
@@ -367,6 +372,7 @@ def test_nothing_is_sent_before_a_session_stands() -> None:
         Bench().session.send(m.Safe(), 100.0)
 
 
+@pytest.mark.fault(23)
 def test_sequence_numbers_wrap() -> None:
     bench = Bench().open()
     seen = []

@@ -103,6 +103,7 @@ def test_a_reader_whose_clock_was_read_first_sees_no_negative_age(latest: Latest
     assert latest.snapshot("uno").readings(99.9)["a0"].age_s == 0.0
 
 
+@pytest.mark.fault(23)
 def test_the_host_clock_has_no_say_in_age(latest: Latest) -> None:
     latest.publish_samples("uno", {"a0": Sample(2.5, 100.0, 9e9)})
     assert latest.snapshot("uno").readings(100.5)["a0"] == Reading(2.5, "V", Quality.GOOD, 9e9, 0.5)
@@ -116,6 +117,7 @@ def test_readings_are_the_readable_channels_in_index_order(latest: Latest) -> No
 # ---- schemas ----
 
 
+@pytest.mark.fault(24)
 def test_another_schema_withdraws_the_values_of_the_old_one(latest: Latest) -> None:
     latest.publish_samples("uno", {"a0": sample(2.5)})
     latest.publish_status(status(2))
