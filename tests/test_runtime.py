@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +18,17 @@ import pytest
 from gateway import runtime
 from gateway.board.worker import BoardWorker
 from gateway.config import Config, load
+from gateway.model import CommandError, CommandState, FailsafeCause
 from gateway.runtime import Gateway, StartError
+from gateway.store.database import Database
+from gateway.store.journal import Journal
 from tests.running import PATIENCE_S, GatewayProcess
+from tests.store.rows import command
 
 pytestmark = pytest.mark.process
 
 STOP_LIMIT_S = 5.0  # generous: promised is one second, on a machine with nothing else to do
+LED = {"channel": "led", "value": True}
 TWO_BOARDS = "boards: {one: {port: virtual://uno}, two: {port: virtual://uno}}"
 
 
@@ -89,6 +94,59 @@ def test_a_board_that_does_not_end_in_time_is_told_and_left(
         "one: its thread did not end in time",
         "two: its thread did not end in time",
     ]
+
+
+def journal_in(folder: Path, boards: Collection[str]) -> Journal:
+    """The journal that a gateway with the configuration of this folder uses."""
+    (folder / ".gateway").mkdir(exist_ok=True)
+    return Journal(Database(folder / ".gateway" / "journal.db"), boards=boards)
+
+
+def test_commands_of_boards_that_are_not_configured_any_more_come_to_an_end(
+    config: Callable[[str], Config], tmp_path: Path
+) -> None:
+    before = journal_in(tmp_path, ["gone", "two"])
+    rows = [command(1, board="gone"), command(2, CommandState.SENT, board="gone", wire_id=1)]
+    for row in rows:
+        before.record(row)
+    before.close(timeout_s=PATIENCE_S)
+    gateway = Gateway(config(TWO_BOARDS))
+    gateway.stop()
+    gateway.run()
+    after = journal_in(tmp_path, ["two"])
+    ended = [after.get(row.id) for row in rows]
+    after.close()
+    assert [row and row.state for row in ended] == [CommandState.CANCELLED, CommandState.UNKNOWN]
+    for row in ended:
+        assert row is not None
+        assert row.error == CommandError("board_removed", "board gone is not configured any more")
+        assert row.finished_at is not None
+
+
+def test_what_the_journal_says_is_latched_is_so_from_the_first_moment(
+    config: Callable[[str], Config], tmp_path: Path
+) -> None:
+    before = journal_in(tmp_path, ["one"])
+    before.keep_latch("one", FailsafeCause.SAFE)
+    before.close(timeout_s=PATIENCE_S)
+    gateway = Gateway(config(TWO_BOARDS))
+    latest = gateway._boards["one"].worker._parts.reporter.status
+    gateway.stop()
+    gateway.run()
+    assert latest.failsafe is FailsafeCause.SAFE
+
+
+def test_a_gateway_that_can_not_start_lets_go_of_the_journal(tmp_path: Path, taken: int) -> None:
+    (tmp_path / "config.yaml").write_text(TWO_BOARDS)
+    with pytest.raises(StartError, match="can't listen"):
+        Gateway(load(tmp_path / "config.yaml", environ={}, listen=f"127.0.0.1:{taken}"))
+    journal_in(tmp_path, ["one"]).close()
+
+
+def test_a_file_that_is_no_journal_keeps_it_from_starting(config: Callable[[str], Config], tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Dear diary")
+    with pytest.raises(StartError, match=r"letter\.txt is no journal"):
+        Gateway(config(f"{TWO_BOARDS}\njournal: {{path: ../letter.txt}}"))
 
 
 def test_an_address_in_use_names_listen_and_leaves_nothing_open(tmp_path: Path, taken: int) -> None:
@@ -167,6 +225,40 @@ def test_an_address_in_use_exits_with_1(tmp_path: Path, taken: int) -> None:
     assert "--listen" in done.stderr
 
 
+def test_a_second_gateway_on_the_same_journal_exits_with_1(tmp_path: Path) -> None:
+    first = journal_in(tmp_path, ["board"])
+    done = refused("--port", "virtual://uno", "--listen", "127.0.0.1:0", folder=tmp_path)
+    first.close()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("gateway: another gateway uses the journal ")
+    assert "journal.db" in done.stderr
+
+
+def test_commands_are_there_after_a_kill(tmp_path: Path) -> None:
+    state = {"STATE_DIRECTORY": str(tmp_path)}
+    with GatewayProcess("--port", "virtual://uno", environ=state) as gateway:
+        gateway.wait_state("online")
+        done = gateway.command(LED)
+        gateway.kill()
+    assert done["state"] == "done"
+    with GatewayProcess("--port", "virtual://uno", environ=state) as gateway:
+        assert gateway.get(f"commands/{done['id']}").json == done
+        assert gateway.get("boards/board/commands").json["items"] == [done]
+
+
+def test_without_a_disk_for_the_journal_it_serves_readings_and_refuses_commands(tmp_path: Path) -> None:
+    config = f"boards: {{uno: {{port: virtual://uno}}}}\njournal: {{path: {tmp_path}/unplugged/journal.db}}"
+    with GatewayProcess(config=config) as gateway:
+        gateway.wait_state("online", board="uno")
+        gateway.until(lambda: gateway.get("boards/uno/readings").json["readings"], bool)
+        answer = gateway.request("POST", "boards/uno/commands", LED)
+        assert answer.status == 503
+        assert answer.json["type"] == "/problems/journal-failed"
+        gateway.wait_line("can't be written: .*is its directory there")
+        (tmp_path / "unplugged").mkdir()
+        gateway.wait_line("journal.db is written again")
+
+
 def test_a_broken_configuration_exits_with_2_and_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("boards:\n  uno: {prt: COM3}\n")
     done = refused(folder=tmp_path)
@@ -179,6 +271,7 @@ def test_a_broken_configuration_exits_with_2_and_leaves_nothing_behind(tmp_path:
 
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no clock that counts sleep")
+@pytest.mark.fault(23)
 def test_its_clock_counts_the_time_that_the_host_sleeps() -> None:
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
     now = runtime.HostClock().monotonic()
