@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import __version__
+from gateway.board.absence import Absence
 from gateway.board.commands import CommandIds, CommandQueue, CommandRequest, finished
 from gateway.board.worker import BoardSettings, BoardWorker, initial_status
 from gateway.config import Address, BoardConfig, Config, OnConnectConfig
@@ -75,6 +76,7 @@ class _Board:
     """One board's parts that outlive a link."""
 
     queue: CommandQueue
+    absence: Absence
     worker: BoardWorker
     wake: Wake
 
@@ -93,6 +95,7 @@ class Gateway:
             latest=stores.latest,
             journal=stores.journal,
             queues={name: board.queue for name, board in self._boards.items()},
+            absences={name: board.absence for name, board in self._boards.items()},
             clock=clock,
             version=__version__,
             start_id=secrets.token_hex(START_ID_BYTES),
@@ -181,6 +184,7 @@ def _board(name: str, board: BoardConfig, *, stores: _Stores, clock: Clock) -> _
         limit=board.queue_limit,
         safe_stands=latched is FailsafeCause.SAFE,
     )
+    absence = Absence(wake=wake.set, clock=clock)
     queue.restore([command for command in waiting if command.state is CommandState.QUEUED])
     worker = BoardWorker(
         _settings(name, board),
@@ -191,9 +195,10 @@ def _board(name: str, board: BoardConfig, *, stores: _Stores, clock: Clock) -> _
         wake=wake,
         under_way=next((command for command in waiting if command.state is CommandState.SENT), None),
         latched=latched,
+        absence=absence,
         clock=clock,
     )
-    return _Board(queue, worker, wake)
+    return _Board(queue, absence, worker, wake)
 
 
 def _settings(name: str, board: BoardConfig) -> BoardSettings:

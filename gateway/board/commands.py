@@ -209,7 +209,7 @@ class CommandQueue:
             raise
         with self._lock:
             self._entering -= 1
-            safe_came = isinstance(self._refusal, WrongState) or self.orders.safe_stands
+            safe_came = self.orders.safe_stands
             if not safe_came:
                 self._queued.append(command)
         if safe_came:  # while the row was being kept

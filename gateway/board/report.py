@@ -140,6 +140,11 @@ class Reporter:
         else:
             self.event(f"offline, {reason}: {detail}", level=logging.WARNING)
 
+    def went_away(self, state: BoardState, detail: str) -> None:
+        """The port was let go on purpose: `state` is `released` or `flashing`."""
+        self.update(state=state, reason=None, detail=detail, round_trip_s=None, clock=None)
+        self.event(f"{state}: {detail}", level=logging.INFO)
+
     def on_connect_failed(self, what: str) -> None:
         """A command of the configuration's `on_connect` did not end as done."""
         self.on_connect_failures += 1

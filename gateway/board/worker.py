@@ -10,8 +10,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
+from gateway.board.absence import Absence
 from gateway.board.backoff import Backoff
 from gateway.board.bring_up import BringUp
 from gateway.board.commands import CommandQueue, CommandRequest, Journal
@@ -24,10 +26,10 @@ from gateway.board.poller import Poller
 from gateway.board.report import Reporter, Sink
 from gateway.board.sampler import Sampler
 from gateway.board.streamer import SHORTEST_POLL_S, Streamer
-from gateway.errors import BoardOffline, LinkError
+from gateway.errors import BoardOffline, LinkError, WrongState
 from gateway.link.serial_port import is_virtual, open_port
 from gateway.link.wake import Wake
-from gateway.model import BoardStatus, Clock, Command, FailsafeCause, Mode, Reason
+from gateway.model import BoardState, BoardStatus, Clock, Command, FailsafeCause, Mode, Reason
 from gateway.protocol.connect import DEFAULT_BAUD, connect_plan
 from gateway.protocol.session import Session, Terms, following_session
 
@@ -100,6 +102,7 @@ class BoardWorker:
         wake: Wake,
         under_way: Command | None = None,
         latched: FailsafeCause | None = None,
+        absence: Absence | None = None,
         clock: Clock = time,
         open_link: Opener = open_port,
         uniform: Callable[[], float] = random.random,
@@ -111,6 +114,7 @@ class BoardWorker:
         self._backoff = Backoff(random=uniform)
         self._session_id = 1 + int(uniform() * 0xFFFFFFFE)
         self._stopping = threading.Event()
+        self._absence = absence or Absence(wake=wake.set, clock=clock)
         self._thread = threading.Thread(target=self.run, name=f"board-{settings.name}", daemon=True)
         reporter = Reporter(initial_status(settings, latched=latched), sink=sink, clock=clock)
         lane = CommandLane(
@@ -169,12 +173,16 @@ class BoardWorker:
         """The thread's whole life, until `stop`."""
         while not self._stopping.is_set():
             try:
-                self._rest(self._one_link())
+                if self._away() is None:
+                    self._rest(self._one_link())
+                else:
+                    self._stay_away()
             except Exception:  # a fault of ours must not leave the board without its thread
                 logger.exception("%s: unexpected error; starting again", self._settings.name)
                 self._recover()
-        self._parts.queue.refuse(BoardOffline("the gateway is stopping"))
-        self._parts.queue.orders.went_offline("the gateway is stopping")
+        self._refuse(BoardOffline("the gateway is stopping"))
+        self._absence.port_closed()
+        self._absence.port_taken()
 
     def _recover(self) -> None:
         try:
@@ -199,7 +207,7 @@ class BoardWorker:
 
     def _converse(self, link: Link, conversation: Conversation) -> float:
         try:
-            while not self._stopping.is_set():
+            while not self._stopping.is_set() and self._away() is None:
                 conversation.step(self._clock.monotonic())
                 deadline_s = conversation.deadline_s()
                 link.wait(None if deadline_s is None else max(0.0, deadline_s - self._clock.monotonic()))
@@ -231,10 +239,14 @@ class BoardWorker:
 
     def _offline(self, error: LinkError) -> None:
         why = f"board {self._settings.name} is offline, {error.reason}: {error}"
-        self._parts.queue.refuse(BoardOffline(why))
-        self._parts.queue.orders.went_offline(why)
+        self._refuse(BoardOffline(why))
         self._parts.lane.lost(self._clock.monotonic())
         self._parts.reporter.went_offline(error.reason, str(error))
+
+    def _refuse(self, refusal: BoardOffline | WrongState) -> None:
+        """Neither commands nor orders can be carried out now."""
+        self._parts.queue.refuse(refusal)
+        self._parts.queue.orders.went_offline(str(refusal))
 
     def _pause_after(self, reason: Reason, *, established: bool) -> float:
         if established and reason is not Reason.PORT_BUSY:
@@ -246,13 +258,43 @@ class BoardWorker:
 
     def _rest(self, pause_s: float) -> None:
         """Waits between two attempts; commands still end at their deadlines."""
-        queue, lane = self._parts.queue, self._parts.lane
         until_s = self._clock.monotonic() + pause_s
-        while not self._stopping.is_set() and (now_s := self._clock.monotonic()) < until_s:
-            queue.expire(now_s)
-            lane.give_up(now_s)
-            deadlines = (queue.next_deadline_s(), lane.deadline_s)
-            self._wake.wait(max(0.0, min([until_s, *(each for each in deadlines if each is not None)]) - now_s))
+        while not self._stopping.is_set() and self._away() is None and self._clock.monotonic() < until_s:
+            self._wait(until_s)
+
+    def _away(self) -> BoardState | None:
+        return self._absence.state(self._clock.monotonic())
+
+    def _stay_away(self) -> None:
+        """Somebody else has the port; queued commands wait, or end at their deadlines."""
+        shown: BoardState | None = None
+        self._parts.lane.lost(self._clock.monotonic())
+        while not self._stopping.is_set() and (state := self._away()) is not None:
+            if state is not shown:
+                self._tell_away(state)
+            shown = state
+            self._absence.port_closed()
+            self._wait(self._absence.until_s)
+        self._backoff.reset()
+        what = "its port is taken back"
+        self._refuse(BoardOffline(f"board {self._settings.name} is connecting: {what}"))
+        self._parts.reporter.update(state=BoardState.CONNECTING, detail=what)
+        self._parts.reporter.event(what, level=logging.INFO)
+        self._absence.port_taken()
+
+    def _tell_away(self, state: BoardState) -> None:
+        name, port = self._settings.name, self._settings.port
+        detail = f"its port {port} is let go; POST /api/v1/boards/{name}/resume takes it back"
+        self._refuse(WrongState(f"board {name} is {state}: {detail}"))
+        self._parts.reporter.went_away(state, detail)
+
+    def _wait(self, until_s: float) -> None:
+        """Until then, a wake, or a command's end: those come without a port too."""
+        queue, lane, now_s = self._parts.queue, self._parts.lane, self._clock.monotonic()
+        queue.expire(now_s)
+        lane.give_up(now_s)
+        moments = [each for each in (queue.next_deadline_s(), lane.deadline_s, until_s) if each not in (None, inf)]
+        self._wake.wait(max(0.0, min(moments) - now_s) if moments else None)
 
 
 def _source(settings: BoardSettings, *, sampler: Sampler, reporter: Reporter, clock: Clock) -> Poller | Streamer:

@@ -1,8 +1,11 @@
 """The gateway and its boards: info, board resources, log, SAFE and CLEAR, health, and what problems mean."""
 
+from concurrent.futures import Future
+
 from flask import Request, Response
 
 from gateway.board.names import unknown
+from gateway.errors import BoardOffline
 from gateway.model import BoardState, BoardStatus, ClockEstimate, LogEntry, Schema
 from gateway.web.answers import json_answer, rfc3339
 from gateway.web.problems import RETRY_OFFLINE_S, Kind, Problem, ProblemError, retry_after
@@ -15,6 +18,7 @@ from gateway.web.schemas import (
     LogAnswer,
     ProblemKindAnswer,
     ReadyAnswer,
+    Release,
 )
 from gateway.web.services import Services
 
@@ -97,6 +101,34 @@ def clear(services: Services, _request: Request, *, board: str) -> Response:
 
 
 @route(
+    "POST",
+    "/api/v1/boards/{board}/release",
+    summary="Let go of the board's port, for an upload by another program; no body needed",
+    scope=Scope.ADMIN,
+    answers={200: BoardAnswer},
+    problems=(Kind.UNKNOWN_BOARD, Kind.BOARD_OFFLINE),
+    query=Release,
+)
+def release(services: Services, _request: Request, *, board: str, query: Release) -> Response:
+    """Answers once the port is closed. Commands get 409 until it is taken back; those that are queued wait."""
+    closed = services.absence(board).begin(BoardState(query.state), for_s=query.for_s)
+    return _once_done(services, board, closed, what="let go of its port")
+
+
+@route(
+    "POST",
+    "/api/v1/boards/{board}/resume",
+    summary="Take the board's port back; no body needed",
+    scope=Scope.ADMIN,
+    answers={200: BoardAnswer},
+    problems=(Kind.UNKNOWN_BOARD, Kind.BOARD_OFFLINE),
+)
+def resume(services: Services, _request: Request, *, board: str) -> Response:
+    """Answers once the board thread sets out to connect."""
+    return _once_done(services, board, services.absence(board).end(), what="take its port back")
+
+
+@route(
     "GET",
     "/api/v1/boards/{board}/log",
     summary="What the board printed and what befell its link, the last 500 entries",
@@ -155,6 +187,14 @@ def problem_kind(_services: Services, _request: Request, *, code: str) -> Respon
     if kind is None:
         raise ProblemError(Problem(Kind.NOT_FOUND, unknown("problem", code, known=kinds)))
     return json_answer({"type": kind.uri, "title": kind.title, "status": kind.status, "detail": kind.meaning})
+
+
+def _once_done(services: Services, board: str, done: Future[None], *, what: str) -> Response:
+    try:
+        done.result(CONFIRM_S)
+    except TimeoutError:
+        raise BoardOffline(f"board {board} did not {what} within {CONFIRM_S:g} s; try again") from None
+    return json_answer(_board_document(services.snapshot(board).status))
 
 
 def _board_document(status: BoardStatus) -> dict[str, object]:

@@ -171,7 +171,11 @@ def read_query(model: type[Model], request: Request) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise _refused(error, "query", _Words("query parameter", list(model.model_fields))) from None
+        raise _refused(
+            error,
+            "query",
+            _Words("query parameter", [field.alias or name for name, field in model.model_fields.items()]),
+        ) from None
 
 
 def read_body(body: Body, request: Request) -> Any:

@@ -27,6 +27,7 @@ from gateway.web.inputs import NO_ALTERNATIVE, Count, Input, Seconds, Since, Wai
 
 MAX_EXPIRES_MS = 86_400_000  # one day
 MAX_HOLD_MS = 65_535  # 16 bits on the wire
+MAX_RELEASE_S = 3600.0
 MAX_ARGUMENTS = 16  # no action has more than 4; the rest is room for telling which are wrong
 MAX_PAGE = 1_000
 DEFAULT_PAGE = 100
@@ -90,6 +91,15 @@ class Page(Input):
     )
     limit: Annotated[Count, Field(ge=1, le=MAX_PAGE)] = Field(
         default=DEFAULT_PAGE, description="At most so many items."
+    )
+
+
+class Release(Input):
+    """What a board's port is let go for."""
+
+    state: Literal["released", "flashing"] = Field(default="released", description="What the board shows meanwhile.")
+    for_s: Annotated[Seconds, AfterValidator(at_most(MAX_RELEASE_S))] | None = Field(
+        default=None, alias="for", description="Take the port back by itself after this, 1h at most."
     )
 
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.board.absence import Absence
 from gateway.board.commands import CommandQueue
 from gateway.board.names import unknown
 from gateway.model import Clock
@@ -20,6 +21,7 @@ class Services:
     latest: Latest
     journal: Journal
     queues: Mapping[str, CommandQueue]
+    absences: Mapping[str, Absence]
     clock: Clock
     version: str
     start_id: str
@@ -43,3 +45,8 @@ class Services:
         """A board's command queue; raises as `snapshot` does."""
         self.snapshot(board)
         return self.queues[board]
+
+    def absence(self, board: str) -> Absence:
+        """The say over a board's port; raises as `snapshot` does."""
+        self.snapshot(board)
+        return self.absences[board]

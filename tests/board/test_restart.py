@@ -125,7 +125,7 @@ def test_safe_outlives_gateway_and_board_until_it_is_cleared(forgets: bool) -> N
     world.at(5, lambda: refusals.append(refusal_of(lambda: beep(world))))
     world.at(5, lambda: causes.append(world.status.failsafe))
     causes: list[FailsafeCause | None] = []
-    world.at(6, lambda: world.queue.orders.clear())
+    world.at(6, world.clear)
     world.at(7, lambda: beep(world))
     world.run(9)
     assert isinstance(refusals[0], WrongState)
@@ -168,7 +168,7 @@ def test_what_is_queued_never_begins_on_a_board_found_latched_by_safe() -> None:
     world.at(4, lambda: setattr(world.board._memory.record, "latched", True))
     world.at(4, world.board.reset)
     world.at(5, lambda: plug(world))
-    world.at(8, lambda: world.queue.orders.clear())
+    world.at(8, world.clear)
     world.run(12)
     ended = world.now_is(commands[0])
     assert (ended.state, ended.error and ended.error.code) == (CommandState.CANCELLED, "safe")
@@ -183,7 +183,7 @@ def test_a_silence_that_stays_latched_outlives_both_ends() -> None:
     world.at(8, world.kill)
     world.at(12, lambda: latched.append(world.status.failsafe))
     latched: list[FailsafeCause | None] = []
-    world.at(13, lambda: world.queue.orders.clear())
+    world.at(13, world.clear)
     world.run(15)
     assert latched[0] is not None
     assert world.status.failsafe is None
@@ -257,7 +257,7 @@ def test_settings_wait_while_safe_stands() -> None:
     world.at(4, lambda: plug(world))
     world.at(8, lambda: beeps.extend(world.pins.beeps))
     beeps: list[int] = []
-    world.at(9, lambda: world.queue.orders.clear())
+    world.at(9, world.clear)
     world.run(12)
     assert beeps == [1], "those of the first connect"
     assert world.pins.beeps == [1, 1]

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from gateway.board.absence import Absence
 from gateway.board.commands import CommandIds, CommandQueue, CommandRequest
 from gateway.board.worker import BoardSettings, BoardWorker, initial_status
 from gateway.errors import GatewayError, LinkError
@@ -152,6 +153,7 @@ class World:
 
     def begin_life(self) -> None:
         """A gateway starts, on the journal that the last one left."""
+        self.absence = Absence(wake=self.wake, clock=self.clock)
         latched = self.journal.latch(NAME)
         left = self.journal.open_commands(NAME)
         self.queue = CommandQueue(
@@ -178,12 +180,16 @@ class World:
             wake=self,  # type: ignore[arg-type]
             under_way=under_way,
             latched=latched,
+            absence=self.absence,
             clock=self.clock,
             open_link=self.open_link,
-            uniform=lambda: 0.5,
+            uniform=self.uniform,
         )
 
     # ---- what the worker is given ----
+
+    def uniform(self) -> float:
+        return 0.5
 
     def open_link(self, url: str, *, baud: int, wake: object) -> "FakeLink":
         self.opened_at.append(self.clock.now)
@@ -226,7 +232,7 @@ class World:
 
     def run(self, seconds: float) -> "World":
         """The worker's life, for so long; one that was killed is followed by another."""
-        self.at(seconds, lambda: self.worker.stop())
+        self.at(seconds, self.stop)
         while True:
             try:
                 self.worker.run()
@@ -234,6 +240,14 @@ class World:
                 self.begin_life()
             else:
                 return self
+
+    def stop(self) -> None:
+        """The worker that lives now is to end."""
+        self.worker.stop()
+
+    def clear(self) -> None:
+        """A person asks the gateway that lives now for CLEAR."""
+        self.queue.orders.clear()
 
     def kill(self) -> None:
         """To be called from the script: SIGKILL, and a new start at once."""

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from werkzeug.test import Client, TestResponse
 
+from gateway.board.absence import Absence
 from gateway.board.commands import CommandIds, CommandQueue
 from gateway.errors import BoardOffline, JournalError, WrongState
 from gateway.model import (
@@ -186,6 +187,7 @@ class Desk:
             latest=self.latest,
             journal=self.journal,
             queues={"uno": self.queue, "mega": self._queue("mega", wake=lambda: None)},
+            absences={name: Absence(wake=self.work, clock=self.clock) for name in ("uno", "mega")},
             clock=self.clock,
             version="9.8.7",
             start_id="5eed",
@@ -247,6 +249,12 @@ class Desk:
         if orders.clear_due:
             self.latest.publish_status(ONLINE)
             orders.clear_ended()
+        absence = self.services.absences["uno"]
+        away = absence.state(self.clock.monotonic())
+        if away is not None:
+            self.latest.publish_status(replace(ONLINE, state=away))
+        absence.port_closed()
+        absence.port_taken()
         while command := self.queue.take():
             self.finish(command)
 
@@ -283,6 +291,15 @@ class Desk:
     def with_mega(self, state: BoardState = BoardState.DEGRADED) -> "Desk":
         """The other board has come up as well, or is in another state."""
         self.latest.publish_status(replace(UNSEEN, state=state))
+        return self
+
+    def stuck_away(self) -> "Desk":
+        """The board thread does not get round to its port."""
+        absence = self.services.absences["uno"]
+        late: Future[None] = Future()
+        late.set_exception(TimeoutError())
+        absence.begin = lambda _state, **_until: late  # type: ignore[method-assign]
+        absence.end = lambda: late  # type: ignore[method-assign]
         return self
 
     def latch(self) -> "Desk":

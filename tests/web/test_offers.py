@@ -105,6 +105,7 @@ def test_a_board_says_all_that_is_known_of_it(desk: Desk) -> None:
         "state": "online",
         "reason": None,
         "detail": None,
+        "mode": "poll",
         "port": "virtual://uno",
         "model": "Uno",
         "board_id": "0badcafe",

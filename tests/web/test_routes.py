@@ -209,6 +209,32 @@ CASES = (
             Case(f"POST {BOARD}/{name}", Kind.CROSS_SITE, cross_site("POST", f"{UNO}/{name}")),
         )
     ),
+    *(
+        case
+        for name in ("release", "resume")
+        for case in (
+            Case(f"POST {BOARD}/{name}", 200, obeying(lambda desk, name=name: desk.client.post(f"{UNO}/{name}"))),
+            Case(
+                f"POST {BOARD}/{name}",
+                Kind.UNKNOWN_BOARD,
+                lambda desk, name=name: desk.client.post(f"/api/v1/boards/one/{name}"),
+            ),
+            Case(
+                f"POST {BOARD}/{name}",
+                Kind.BOARD_OFFLINE,
+                lambda desk, name=name: desk.stuck_away().client.post(f"{UNO}/{name}"),
+            ),
+            Case(f"POST {BOARD}/{name}", Kind.INVALID, lambda desk, name=name: desk.client.post(f"{UNO}/{name}?now=1")),
+            Case(f"POST {BOARD}/{name}", Kind.CROSS_SITE, cross_site("POST", f"{UNO}/{name}")),
+        )
+    ),
+    Case(
+        f"POST {BOARD}/release",
+        200,
+        obeying(lambda desk: desk.client.post(f"{UNO}/release?state=flashing&for=2m")),
+    ),
+    Case(f"POST {BOARD}/release", Kind.INVALID, lambda desk: desk.client.post(f"{UNO}/release?state=online")),
+    Case(f"POST {BOARD}/release", Kind.INVALID, lambda desk: desk.client.post(f"{UNO}/release?for=2d")),
     Case("GET /healthz", 200, get("/healthz")),
     Case("GET /healthz", 200, lambda desk: desk.go_offline().get("/healthz")),
     Case("GET /healthz", Kind.INVALID, get("/healthz?x=1")),
@@ -388,7 +414,8 @@ def test_an_exception_without_a_row_in_the_table_is_a_500(desk: Desk) -> None:
 def test_writes_need_the_command_scope_and_health_needs_none() -> None:
     for route in ROUTES:
         if route.writes:
-            assert route.scope is Scope.COMMAND
+            lets_go = route.path.endswith(("/release", "/resume"))
+            assert route.scope is (Scope.ADMIN if lets_go else Scope.COMMAND)
     assert BY_KEY["GET /healthz"].scope is Scope.NONE
     assert BY_KEY["GET /readyz"].scope is Scope.READ
 
