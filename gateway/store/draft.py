@@ -75,7 +75,7 @@ class Draft:
             same = replace(former, deadline_s=command.deadline_s) == command
             return None if same else JournalError(f"command {command.id} has ended and can't change")
         if key is not None:
-            if self._taken(key):
+            if self._taken(key, command.id):
                 return KeyTaken("a command is kept under this idempotency key already")
             self._keys[key.client, key.key] = KeyRow(key, command.id, self._clock.time())
         # A row settled after a rotation still carries its id of the epoch before: that one is not given anew.
@@ -88,10 +88,11 @@ class Draft:
     def _former(self, command_id: str) -> Command | None:
         return self.rows.get(command_id) or self._committed.get(command_id) or self._formers.get(command_id)
 
-    def _taken(self, key: IdempotencyKey) -> bool:
-        if (key.client, key.key) in self._keys:
-            return True
-        return tables.key_row(self._connection, key, since=self._clock.time() - KEY_LIFE_S) is not None
+    def _taken(self, key: IdempotencyKey, command_id: str) -> bool:
+        """By another command: a commit that the disk called failed may have been kept all the same."""
+        known = self._keys.get((key.client, key.key))
+        known = known or tables.key_row(self._connection, key, since=self._clock.time() - KEY_LIFE_S)
+        return known is not None and known.command_id != command_id
 
     def _board(self, name: str) -> BoardRow:
         known = self.boards.get(name) or self._committed.boards.get(name)

@@ -234,7 +234,8 @@ class Journal:
 
     def _write(self, entries: list[Entry]) -> list[Entry]:
         """Gives those that have to be tried again. A group that can't be written is written one by one, so that one bad
-        change harms no other; but none before an earlier one that has to be tried again."""
+        change harms no other; but none before an earlier one that has to be tried again. A group of one is tried twice,
+        too: after a disk error the file is opened anew, and tells whether it was written after all."""
         error = self._attempt(entries)
         if error is None:
             return []
