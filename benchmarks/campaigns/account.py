@@ -8,6 +8,11 @@ from benchmarks.campaigns.ledger import Execution
 
 FINAL = ("done", "failed", "unknown", "expired", "cancelled")
 NEVER_RAN = ("failed", "expired", "cancelled")  # `mark` refuses nothing, so here a failed one must not have run
+PROMISES = (
+    *("duplicates", "false_done", "false_not_run", "wrong_results", "not_asked_for"),
+    *("changed_final_states", "without_final_state"),
+)
+"""The counts of an account that are 0 while all is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,8 @@ class Told:
     number: int
     state: str | None
     result: object = None
+    answered: str | None = None
+    """Its state as the client was answered."""
     created_s: float = 0.0
     """Unix time, as the next ones."""
     sent_s: float | None = None
@@ -52,13 +59,14 @@ class Account:
     """`done` with another result than the board returned."""
     not_asked_for: int
     """Executions of numbers that nobody sent, so a command that was changed under way."""
+    changed_final_states: int
+    """Told as final once, and as something else at the end."""
     without_final_state: int
 
     @property
     def broken(self) -> Mapping[str, int]:
         """Every promise, and how often it was broken."""
-        names = ("duplicates", "false_done", "false_not_run", "wrong_results", "not_asked_for", "without_final_state")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in PROMISES}
 
     @property
     def rows(self) -> Mapping[str, int]:
@@ -86,5 +94,6 @@ def settle(told: Iterable[Told], ran: Iterable[Execution]) -> Account:
         false_not_run=count(lambda each: each.state in NEVER_RAN and each.number in began),
         wrong_results=count(lambda each: each.state == "done" and each.result != each.number),
         not_asked_for=sum(times for number, times in began.items() if number not in commands),
+        changed_final_states=count(lambda each: each.answered in FINAL and each.state != each.answered),
         without_final_state=count(lambda each: each.state not in FINAL),
     )

@@ -70,6 +70,8 @@ class Accepted:
 
     number: int
     command_id: str
+    state: str
+    """As it was answered."""
     cut_off: bool
     """An earlier post of it got no answer."""
     replayed: bool
@@ -120,7 +122,7 @@ class Client(threading.Thread):
                 continue
             if status in ACCEPTED:
                 replayed = headers.get("Idempotent-Replayed") == "true"
-                self._took(Accepted(number, answer["id"], cut_off, replayed))
+                self._took(Accepted(number, answer["id"], answer["state"], cut_off, replayed))
                 return
             if status not in REFUSED:
                 raise UnexpectedAnswerError(f"{status}: {answer}")
@@ -213,12 +215,13 @@ def _final_state(url: str, accepted: Accepted, *, deadline_s: float) -> Told:
     while True:
         status, answer = get(url, f"commands/{accepted.command_id}")
         if status != 200:
-            return Told(accepted.number, None)
+            return Told(accepted.number, None, answered=accepted.state)
         if answer["state"] in FINAL or time.monotonic() > deadline_s:
             return Told(
                 accepted.number,
                 answer["state"],
                 answer["result"],
+                answered=accepted.state,
                 created_s=_unix_s(answer["created_at"]) or 0.0,
                 sent_s=_unix_s(answer["sent_at"]),
                 finished_s=_unix_s(answer["finished_at"]),

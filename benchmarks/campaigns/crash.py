@@ -99,6 +99,7 @@ class _Campaign:
         with Crew(self._door, clients=CLIENTS, body=self._body, numbers=NUMBERS) as crew:
             for _ in range(rounds):
                 self._round(crew)
+                crew.check()
                 self._outage(self._ledger.board)
             with self._gateway() as gateway:
                 self._door.open(gateway.url)

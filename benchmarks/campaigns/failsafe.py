@@ -152,9 +152,8 @@ class _Campaign:
                 for duty in range(1, 1 + self._random.randint(1, LONGEST_RENEWALS)):
                     self._command(gateway, {"channel": "pwm9", "value": duty, "hold_ms": HOLD_MS})
                     self._let_pass(HOLD_MS / 2)
-                fall = board.wait_event("pin", since=since, pin=PWM9, mode="output", level=0)
-                written = board.events("pin", since=since)
-                last = next(event for event in reversed(written) if event["mode"] == "pwm" and event.index < fall.index)
+                last = [event for event in board.events("pin", since=since) if event["mode"] == "pwm"][-1]
+                fall = board.wait_event("pin", since=last.index, pin=PWM9, mode="output", level=0)
                 yield Trial((fall.time_us - last.time_us) / US_PER_MS, 0.0)
 
     @contextmanager

@@ -106,8 +106,9 @@ def test_the_books_of_a_perfect_campaign() -> None:
         ("false_not_run", [Told(1, "failed"), Told(2, "unknown")], WHOLE),
         ("wrong_results", [Told(1, "done", 1), Told(2, "done", 1)], WHOLE),
         ("not_asked_for", [Told(1, "done", 1)], WHOLE),
+        ("changed_final_states", [Told(1, "done", 1), Told(2, "done", 2, answered="unknown")], WHOLE),
         ("without_final_state", [Told(1, "done", 1), Told(2, "sent")], WHOLE),
-        ("without_final_state", [Told(1, "done", 1), Told(2, None)], WHOLE),
+        ("without_final_state", [Told(1, "done", 1, answered="done"), Told(2, None, answered="queued")], WHOLE),
     ],
 )
 def test_each_broken_promise_shows(promise: str, told: list[Told], ran: list[Execution]) -> None:
