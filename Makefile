@@ -34,7 +34,7 @@ bench: ## Measure what the gateway costs, in some four minutes; ARGS=serving for
 	$(SETUP) test
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-campaigns: ## Kill, unplug and garble it for an hour, and count broken promises; ARGS=crash for one of five, --quick
+campaigns: ## Kill, unplug and garble it for half an hour and count broken promises; ARGS=crash for one of five
 	$(SETUP) test
 	@$(BIN)/python -m benchmarks.campaigns $(ARGS)
 
