@@ -143,19 +143,7 @@ class Database:
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
 
     def _new_writer(self) -> Connection:
-        def connect() -> sqlite3.Connection:
-            raw = self._connected("rw")
-            if _empty(raw):
-                raw.execute("PRAGMA auto_vacuum=INCREMENTAL")  # heeded before the first table, and before WAL
-            elif self.path.stat().st_size <= CHECKED_BYTES:
-                self._check_pages(raw)
-            raw.execute("PRAGMA journal_mode=WAL")
-            raw.execute(f"PRAGMA synchronous={self._synchronous}")
-            raw.execute("PRAGMA fullfsync=ON")  # macOS, where a plain fsync does not reach the disk
-            raw.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
-            return raw
-
-        engine = _engine(connect, begin="BEGIN IMMEDIATE", size=1)
+        engine = _engine(self._new_raw_writer, begin="BEGIN IMMEDIATE", size=1)
         try:
             connection = engine.connect()
             with connection.begin():
@@ -167,6 +155,22 @@ class Database:
             engine.dispose()
             raise
         return connection
+
+    def _new_raw_writer(self) -> sqlite3.Connection:
+        raw = self._connected("rw")
+        try:
+            if _empty(raw):
+                raw.execute("PRAGMA auto_vacuum=INCREMENTAL")  # heeded before the first table, and before WAL
+            elif self.path.stat().st_size <= CHECKED_BYTES:
+                self._check_pages(raw)
+            raw.execute("PRAGMA journal_mode=WAL")
+            raw.execute(f"PRAGMA synchronous={self._synchronous}")
+            raw.execute("PRAGMA fullfsync=ON")  # macOS, where a plain fsync does not reach the disk
+            raw.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
+        except BaseException:
+            raw.close()
+            raise
+        return raw
 
     def _reading_engine(self) -> Engine:
         with self._opening_readers:

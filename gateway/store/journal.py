@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from sqlalchemy import Connection
 
 from gateway.errors import JournalError
+from gateway.heartbeat import Heartbeat
 from gateway.model import Clock, Command, CommandState, FailsafeCause, IdempotencyKey
 from gateway.store import tables
 from gateway.store.committed import FINAL_ROWS, Committed, free_epoch
@@ -72,14 +73,12 @@ class Journal:
         self._ready = False
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self.heartbeat = Heartbeat(self._thread.name, wake=self._pending.nudge)
         try:
-            self._open()
+            self._begin()
         except JournalRefused:
             database.close()
             raise
-        except JournalError as error:
-            self._failed(error)
-            self._open_to_read()
 
     # ---- any thread: what is to be kept ----
 
@@ -195,6 +194,7 @@ class Journal:
     def commit_pending(self) -> bool:
         """One round: writes what has gathered, and tells those who asked. False where some of it has to be tried again,
         or the file still has to be opened."""
+        self.heartbeat.beat()
         entries = self._pending.take()
         unwritten = self._write(entries)
         self._pending.give_back(unwritten)
@@ -296,6 +296,16 @@ class Journal:
         return PRUNED_AT_ONCE in (len(ids), keys)
 
     # ---- opening ----
+
+    def _begin(self) -> None:
+        """Opens the file, to be read at least. Raises JournalRefused."""
+        try:
+            self._open()
+        except JournalRefused:
+            raise
+        except JournalError as error:
+            self._failed(error)
+            self._open_to_read()
 
     def _open(self) -> None:
         """Makes the journal ready, unless it is: opens the file, reads what is wanted at once, gives new boards an

@@ -76,6 +76,7 @@ class Pending:
         self._entries: list[Entry] = []
         self._taken: list[Entry] = []
         self._closed: str | None = None
+        self._nudged = False
 
     @property
     def closed(self) -> bool:
@@ -102,6 +103,12 @@ class Pending:
         with self._changed:
             changes = (entry.change for entry in (*self._taken, *self._entries))
             return any(isinstance(change, KeepLatch) and change.board == board for change in changes)
+
+    def nudge(self) -> None:
+        """Ends the `wait` that is under way, or else the next one."""
+        with self._changed:
+            self._nudged = True
+            self._changed.notify_all()
 
     def close(self, why: str) -> None:
         """From now on `add` refuses everything with this sentence."""
@@ -133,9 +140,10 @@ class Pending:
             self._taken = []
 
     def wait(self, timeout_s: float) -> None:
-        """Until there is something to take, the queue is closed, or the time is over."""
+        """Until there is something to take, a nudge, the queue is closed, or the time is over."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._entries) or self.closed, timeout_s)
+            self._changed.wait_for(lambda: bool(self._entries) or self.closed or self._nudged, timeout_s)
+            self._nudged = False
 
     def rest(self, timeout_s: float) -> None:
         """Until the time is over or the queue is closed, whatever comes meanwhile."""
