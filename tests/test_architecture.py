@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 Modules = Mapping[str, ast.Module]
 
-OPEN_TO_ALL = {"gateway", "model", "errors", "duration", "text"}
-"""Values, exceptions and two small formats that every package may know; `gateway` itself is its version."""
+OPEN_TO_ALL = {"gateway", "model", "errors", "duration", "text", "heartbeat"}
+"""Values, exceptions, two small formats and a sign of life that every package may know; `gateway` itself is its version."""
 
 MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "gateway": frozenset(),
@@ -23,6 +23,8 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "duration": frozenset(),
     "text": frozenset(),
+    "heartbeat": frozenset(),
+    "notify": frozenset(),
     "resources": frozenset(),
     "protocol": frozenset(),
     "link": frozenset({"protocol"}),
@@ -34,7 +36,10 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "server": frozenset({"web.problems", "web.environ"}),  # what it shares with the app; neither knows Flask
     "config": frozenset(),
     "runtime": frozenset(
-        {"protocol", "link", "store", "board", "tools", "web", "integrations", "server", "config", "resources"}
+        {
+            *("protocol", "link", "store", "board", "tools", "web", "integrations"),
+            *("server", "config", "resources", "notify"),
+        }
     ),
     # the version of the protocol, and what the URL of a virtual board may say
     "cli": frozenset({"config", "runtime", "tools", "resources", "protocol.messages", "link.virtual_url"}),
@@ -56,7 +61,9 @@ FENCES: Mapping[str, frozenset[str]] = {
 """Every library from outside, and the packages that may know it."""
 
 TYPING_ONLY = {"_typeshed"}
-STANDARD_LIBRARY_ONLY = {"protocol", "model", "errors", "duration", "text", "board", "resources", "runtime"}
+STANDARD_LIBRARY_ONLY = {
+    *("protocol", "model", "errors", "duration", "text", "heartbeat", "notify", "board", "resources", "runtime"),
+}
 
 
 def parsed(folder: Path) -> Modules:

@@ -27,6 +27,7 @@ from gateway.board.report import Reporter, Sink
 from gateway.board.sampler import Sampler
 from gateway.board.streamer import SHORTEST_POLL_S, Streamer
 from gateway.errors import BoardOffline, LinkError, WrongState
+from gateway.heartbeat import Heartbeat
 from gateway.link.serial_port import is_virtual, open_port
 from gateway.link.wake import Wake
 from gateway.model import BoardState, BoardStatus, Clock, Command, FailsafeCause, Mode, Reason
@@ -116,6 +117,7 @@ class BoardWorker:
         self._stopping = threading.Event()
         self._absence = absence or Absence(wake=wake.set, clock=clock)
         self._thread = threading.Thread(target=self.run, name=f"board-{settings.name}", daemon=True)
+        self.heartbeat = Heartbeat(self._thread.name, wake=wake.set)
         reporter = Reporter(initial_status(settings, latched=latched), sink=sink, clock=clock)
         lane = CommandLane(
             settings.name,
@@ -208,6 +210,7 @@ class BoardWorker:
     def _converse(self, link: Link, conversation: Conversation) -> float:
         try:
             while not self._stopping.is_set() and self._away() is None:
+                self.heartbeat.beat()
                 conversation.step(self._clock.monotonic())
                 deadline_s = conversation.deadline_s()
                 link.wait(None if deadline_s is None else max(0.0, deadline_s - self._clock.monotonic()))
@@ -291,6 +294,7 @@ class BoardWorker:
     def _wait(self, until_s: float) -> None:
         """Until then, a wake, or a command's end: those come without a port too."""
         queue, lane, now_s = self._parts.queue, self._parts.lane, self._clock.monotonic()
+        self.heartbeat.beat()
         queue.expire(now_s)
         lane.give_up(now_s)
         moments = [each for each in (queue.next_deadline_s(), lane.deadline_s, until_s) if each not in (None, inf)]
