@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import firmware, footprint, polling, serving
+from benchmarks import firmware, footprint, polling, serving, streaming
 from benchmarks.measuring import Effort, Part
 from tests.emulated.images import Bench, build_bench
 
@@ -17,10 +17,11 @@ Measuring = Callable[[Effort, Bench | None], Part | None]
 PARTS: Mapping[str, tuple[Measuring, Effort]] = {
     "serving": (lambda effort, _bench: serving.measure(effort), Effort(rounds=15, round_s=0.3)),
     "polling": (lambda effort, bench: polling.measure(effort, bench) if bench else None, Effort(rounds=7, round_s=1.0)),
+    "streaming": (streaming.measure, Effort(rounds=5, round_s=1.5)),
     "footprint": (footprint.measure, Effort(rounds=7, round_s=1.5)),
     "firmware": (lambda _effort, _bench: firmware.measure(), Effort(rounds=1, round_s=0.0)),
 }
-NEED_THE_BENCH = {"polling", "footprint"}
+NEED_THE_BENCH = {"polling", "streaming", "footprint"}
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -178,6 +178,7 @@ EMULATED = pytest.mark.needs("simavr", "avr-gcc")
 ROWS = {
     "serving": "| one reading, `text/plain`      | 8 ",
     "polling": "| POLL, 24 channels | gateway | 66 ",
+    "streaming": "| virtual board | stream | 1 ms ",
     "footprint": "| 1 emulated Uno, serial port | 100 requests/s |",
     "firmware": "| ours, uno ",
 }
@@ -190,6 +191,7 @@ ROWS = {
     [
         pytest.param("serving"),
         pytest.param("polling", marks=EMULATED),
+        pytest.param("streaming", marks=EMULATED),
         pytest.param("footprint", marks=EMULATED),
         "firmware",
     ],
