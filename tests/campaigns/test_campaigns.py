@@ -111,8 +111,8 @@ def test_a_plug_pulled_in_the_middle_of_traffic_costs_what_was_under_way_and_no_
     assert len(report.online_after_s) == 10
     assert report.names_repeated == 0
     assert report.too_late == 0
-    assert report.descriptors[0] == report.descriptors[1]
-    assert report.threads[0] == report.threads[1]
+    assert report.descriptors[1] <= report.descriptors[0]
+    assert report.threads[1] <= report.threads[0]
     assert report.queued_commands == report.kept > 10
     assert report.account.states["unknown"] <= 11, "the one under way at each pull, the first for warming up"
 
