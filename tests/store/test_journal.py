@@ -530,6 +530,7 @@ def shared_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databa
     database.close()
 
 
+@settings(deadline=None)
 @given(rows=st.lists(COMMANDS, max_size=5, unique_by=lambda row: row.id))
 def test_every_value_of_a_command_comes_back(shared_database: Database, rows: list[Command]) -> None:
     with shared_database.transaction() as connection:
