@@ -169,6 +169,18 @@ class ClockEstimate:
 
 
 @dataclass(frozen=True, slots=True)
+class BoardVitals:
+    """What a board counts itself since it began: frames by what became of them and bytes lost because nobody took them
+    in time, each modulo 65 536; its longest time between two looks at the line; and its free memory in bytes."""
+
+    frames_received: int
+    frames_rejected: int
+    overruns: int
+    loop_max_s: float
+    free_ram: int
+
+
+@dataclass(frozen=True, slots=True)
 class BoardStatus:
     """One board's link and identity at one moment. `detail` says what was seen and the cure; `mode` is the one in
     force; `counters` are link health counters by name; `failsafe` is None while outputs are free, `clock` until enough
@@ -186,6 +198,7 @@ class BoardStatus:
     resets: int = 0
     round_trip_s: float | None = None
     clock: ClockEstimate | None = None
+    vitals: BoardVitals | None = None
     counters: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -18,6 +18,7 @@ from gateway.board.procedure import BeginAgain, Procedure, ProcedureFailed, Requ
 from gateway.board.report import Reporter
 from gateway.board.sampler import Sampler
 from gateway.board.streamer import Streamer
+from gateway.board.vitals import VitalsKeeper
 from gateway.errors import BoardOffline, LinkError, SchemaError
 from gateway.model import BoardState, Reason
 from gateway.protocol.events import (
@@ -77,6 +78,7 @@ class Parts:
     poller: Poller | Streamer
     sampler: Sampler
     reporter: Reporter
+    vitals: VitalsKeeper
     bring_up: BringUp
     link_timeout_s: float
     keep_alive_s: float
@@ -126,7 +128,7 @@ class Conversation:
         if self._awaited is not None:
             moments.append(self._awaited_until_s)
         if self._up and self._session.idle and self._procedure is None:
-            moments.append(self._parts.poller.due_s)
+            moments += [self._parts.poller.due_s, self._parts.vitals.due_s]
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _silent_at_s(self) -> float | None:
@@ -185,7 +187,7 @@ class Conversation:
         self._parts.lane.lost(now_s)
         board = self._parts.reporter.status.board
         self._parts.queue.refuse(BoardOffline(f"board {board} is connecting: {what}"))
-        self._parts.reporter.update(state=BoardState.CONNECTING, reason=None, detail=what, clock=None)
+        self._parts.reporter.update(state=BoardState.CONNECTING, reason=None, detail=what, clock=None, vitals=None)
         self._parts.reporter.event(what, level=logging.WARNING)
 
     def _session_lost(self, now_s: float) -> None:
@@ -294,7 +296,7 @@ class Conversation:
                 return self._run_command()
         if now_s >= poller.due_s:
             return self._poll()
-        return None
+        return self._parts.vitals.ask() if now_s >= self._parts.vitals.due_s else None
 
     def _keep_alive(self, now_s: float) -> bool:
         if self._session.idle and now_s >= self._sent_s + self._parts.keep_alive_s:
@@ -307,6 +309,7 @@ class Conversation:
         yield from self._parts.bring_up.run(hello)
         self._up = self.established = True
         self._parts.on_connect.connected()
+        self._parts.vitals.begin(self._sent_s)
         self._failures = 0
 
     def _run_command(self) -> Procedure[None]:

@@ -134,7 +134,7 @@ class Reporter:
     def went_offline(self, reason: Reason, detail: str) -> None:
         """An attempt failed or the line was lost; a repeated failure is logged for the curious only."""
         repeated = (self.status.state, self.status.reason) == (BoardState.OFFLINE, reason)
-        self.update(state=BoardState.OFFLINE, reason=reason, detail=detail, round_trip_s=None, clock=None)
+        self.update(state=BoardState.OFFLINE, reason=reason, detail=detail, round_trip_s=None, clock=None, vitals=None)
         if repeated:
             logger.debug("%s: still offline, %s: %s", self.status.board, reason, detail)
         else:
@@ -142,7 +142,7 @@ class Reporter:
 
     def went_away(self, state: BoardState, detail: str) -> None:
         """The port was let go on purpose: `state` is `released` or `flashing`."""
-        self.update(state=state, reason=None, detail=detail, round_trip_s=None, clock=None)
+        self.update(state=state, reason=None, detail=detail, round_trip_s=None, clock=None, vitals=None)
         self.event(f"{state}: {detail}", level=logging.INFO)
 
     def on_connect_failed(self, what: str) -> None:

@@ -26,6 +26,7 @@ from gateway.board.poller import Poller
 from gateway.board.report import Reporter, Sink
 from gateway.board.sampler import Sampler
 from gateway.board.streamer import SHORTEST_POLL_S, Streamer
+from gateway.board.vitals import VitalsKeeper
 from gateway.errors import BoardOffline, LinkError, WrongState
 from gateway.heartbeat import Heartbeat
 from gateway.link.serial_port import is_virtual, open_port
@@ -141,6 +142,7 @@ class BoardWorker:
             poller=poller,
             sampler=sampler,
             reporter=reporter,
+            vitals=VitalsKeeper(reporter=reporter, clock=clock),
             bring_up=BringUp(
                 reporter=reporter,
                 lane=lane,

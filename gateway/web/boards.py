@@ -6,7 +6,7 @@ from flask import Request, Response
 
 from gateway.board.names import unknown
 from gateway.errors import BoardOffline
-from gateway.model import BoardState, BoardStatus, ClockEstimate, LogEntry, Schema
+from gateway.model import BoardState, BoardStatus, BoardVitals, ClockEstimate, LogEntry, Schema
 from gateway.web.answers import json_answer, rfc3339
 from gateway.web.problems import RETRY_OFFLINE_S, Kind, Problem, ProblemError, retry_after
 from gateway.web.routing import Scope, route
@@ -214,6 +214,7 @@ def _board_document(status: BoardStatus) -> dict[str, object]:
         "resets": status.resets,
         "round_trip_ms": None if status.round_trip_s is None else round(status.round_trip_s * 1000, 3),
         "clock": _clock_document(status.clock) if status.clock else None,
+        "vitals": _vitals_document(status.vitals) if status.vitals else None,
         "counters": dict(status.counters),
     }
 
@@ -228,6 +229,16 @@ def _clock_document(clock: ClockEstimate) -> dict[str, object]:
         "rate_ppm": round(clock.rate_ppm, 1),
         "rate_error_ppm": round(clock.rate_error_ppm, 1),
         "error_ms": round(clock.error_s * 1000, 3),
+    }
+
+
+def _vitals_document(vitals: BoardVitals) -> dict[str, object]:
+    return {
+        "frames_received": vitals.frames_received,
+        "frames_rejected": vitals.frames_rejected,
+        "overruns": vitals.overruns,
+        "loop_max_ms": round(vitals.loop_max_s * 1000, 3),
+        "free_ram": vitals.free_ram,
     }
 
 

@@ -207,6 +207,16 @@ class ClockAnswer(Output):
     error_ms: float
 
 
+class VitalsAnswer(Output):
+    """What the board counts itself since it began, asked for every 10 s."""
+
+    frames_received: int
+    frames_rejected: int
+    overruns: int
+    loop_max_ms: float
+    free_ram: int
+
+
 class BoardAnswer(Output):
     """One board's link and identity; null for what is not known (yet)."""
 
@@ -224,6 +234,7 @@ class BoardAnswer(Output):
     resets: int
     round_trip_ms: float | None
     clock: ClockAnswer | None
+    vitals: VitalsAnswer | None
     counters: dict[str, int]
 
 

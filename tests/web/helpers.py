@@ -20,6 +20,7 @@ from gateway.model import (
     Argument,
     BoardState,
     BoardStatus,
+    BoardVitals,
     Channel,
     ClockEstimate,
     Command,
@@ -146,6 +147,7 @@ ONLINE = BoardStatus(
     resets=2,
     round_trip_s=0.0021234,
     clock=ClockEstimate(rate_ppm=2020.5049, rate_error_ppm=66.8846, error_s=0.0025158),
+    vitals=BoardVitals(frames_received=70, frames_rejected=1, overruns=2, loop_max_s=0.00325, free_ram=1234),
     counters={"frames_in": 7},
 )
 UNSEEN = BoardStatus(board="mega", virtual=False, port="/dev/ttyACM0")

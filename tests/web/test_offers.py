@@ -114,6 +114,13 @@ def test_a_board_says_all_that_is_known_of_it(desk: Desk) -> None:
         "resets": 2,
         "round_trip_ms": 2.123,
         "clock": {"rate_ppm": 2020.5, "rate_error_ppm": 66.9, "error_ms": 2.516},
+        "vitals": {
+            "frames_received": 70,
+            "frames_rejected": 1,
+            "overruns": 2,
+            "loop_max_ms": 3.25,
+            "free_ram": 1234,
+        },
         "counters": {"frames_in": 7},
     }
 
@@ -122,7 +129,7 @@ def test_a_board_never_seen_is_null_where_nothing_is_known(desk: Desk) -> None:
     board = desk.get("/api/v1/boards/mega").json
     assert (board["state"], board["virtual"], board["port"]) == ("connecting", False, "/dev/ttyACM0")
     unknown = {name for name, value in board.items() if value is None}
-    assert unknown == {"reason", "detail", "model", "board_id", "sketch", "round_trip_ms", "clock"}
+    assert unknown == {"reason", "detail", "model", "board_id", "sketch", "round_trip_ms", "clock", "vitals"}
 
 
 def test_a_board_without_an_id_has_none(desk: Desk) -> None:

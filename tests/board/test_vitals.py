@@ -1,0 +1,46 @@
+"""What the board counts itself."""
+
+from gateway.model import BoardVitals, Reason
+from tests.board.world import World
+
+
+def test_vitals_are_asked_for_at_once_and_every_ten_seconds() -> None:
+    world = World()
+    seen: list[BoardVitals | None] = []
+    for second in (1, 9, 12):
+        world.at(second, lambda: seen.append(world.status.vitals))
+    world.run(13)
+    first, same, later = seen
+    assert first is not None
+    assert first.free_ram > 0
+    assert first.frames_rejected == 0
+    assert same == first
+    assert later is not None
+    assert later.frames_received > first.frames_received + 50
+
+
+def test_what_the_board_rejected_is_told() -> None:
+    world = World()
+    world.at(5, lambda: setattr(world.line, "flip", 0.02))
+    world.at(9, lambda: setattr(world.line, "flip", 0.0))
+    world.run(25)
+    assert world.status.vitals is not None
+    assert world.status.vitals.frames_rejected > 0
+
+
+def test_an_answer_that_is_lost_is_waited_for_until_the_next_time() -> None:
+    world = World()
+    world.line.lose_replies = 0
+    world.at(10.0, lambda: setattr(world.line, "drop", 0.3))
+    world.at(11.9, lambda: setattr(world.line, "drop", 0.0))
+    world.run(40)
+    assert world.status.state.value == "online"
+    assert world.status.vitals is not None
+
+
+def test_of_a_board_that_is_away_nothing_is_known() -> None:
+    world = World()
+    world.at(2, lambda: setattr(world.line, "failing", Reason.PORT_MISSING))
+    world.at(2, lambda: setattr(world.line, "missing", Reason.PORT_MISSING))
+    world.run(3)
+    assert world.status.vitals is None
