@@ -6,10 +6,11 @@ Everything here runs in the main thread. The board threads belong to their worke
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gateway import __version__
@@ -20,9 +21,10 @@ from gateway.config import Address, BoardConfig, Config, OnConnectConfig
 from gateway.errors import GatewayError
 from gateway.link.serial_port import is_virtual
 from gateway.link.wake import Wake
-from gateway.model import Clock, CommandError, CommandState, FailsafeCause, Mode
+from gateway.model import BoardState, Clock, CommandError, CommandState, FailsafeCause, Mode
+from gateway.notify import Supervisor
 from gateway.protocol.messages import schema_hash
-from gateway.server import Server
+from gateway.server import Limits, Server
 from gateway.store.database import Database, JournalRefused
 from gateway.store.journal import Journal
 from gateway.store.latest import Latest
@@ -38,6 +40,7 @@ STATE_DIR_MODE = 0o700
 START_ID_BYTES = 8
 FEATURES = ("readings", "history", "commands", "hold", "safe", "log")
 """What clients may count on beside the board resources themselves; grows with the gateway."""
+SERVING = (BoardState.ONLINE, BoardState.DEGRADED)
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +87,11 @@ class _Board:
 class Gateway:
     """The running system: one worker per board, the stores between, the server in front."""
 
-    def __init__(self, config: Config, *, clock: Clock | None = None) -> None:
-        """Opens the journal, builds everything and binds the address; starts nothing. Raises StartError."""
+    def __init__(
+        self, config: Config, *, clock: Clock | None = None, environ: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Opens the journal, builds everything and binds the address; starts nothing. Raises StartError. `environ`
+        names the service manager, where there is one that wants to hear of it."""
         clock = clock or HostClock()
         self._clock = clock
         stores = _stores(config, clock)
@@ -104,6 +110,12 @@ class Gateway:
             max_waiting=config.http.threads // 2,
         )
         app = create_app(services, allowed_hosts=config.http.allowed_hosts)
+        self._supervisor = Supervisor(
+            environ,
+            heartbeats=[stores.journal.heartbeat, *(board.worker.heartbeat for board in self._boards.values())],
+            status=lambda: f"Serving on {self.url}; {_summary(stores.latest)}",
+            clock=clock,
+        )
         self._server = self._bind(app, config.http.listen, threads=config.http.threads)
         self.url = f"http://{Address(config.http.listen.host, self._server.port)}"
 
@@ -113,8 +125,10 @@ class Gateway:
             self._journal.start()
             for board in self._boards.values():
                 board.worker.start()
-            self._server.run()
+            self._supervisor.ready()
+            self._server.run(between=self._supervisor.tick)
         finally:
+            self._supervisor.stopping()
             self._server.close()
             self._stop_boards()
             self._journal.close(timeout_s=STOP_JOURNAL_S)
@@ -125,7 +139,8 @@ class Gateway:
 
     def _bind(self, app: "WSGIApplication", listen: Address, *, threads: int) -> Server:
         try:
-            return Server(app, host=listen.host, port=listen.port, threads=threads)
+            limits = Limits(sweep_interval_s=self._supervisor.tick_interval_s)
+            return Server(app, host=listen.host, port=listen.port, threads=threads, limits=limits)
         except OSError as error:
             for board in self._boards.values():
                 board.wake.close()
@@ -224,6 +239,17 @@ def _request(command: OnConnectConfig) -> CommandRequest:
         arguments=command.arguments or {},
         hold_ms=round((command.hold_s or 0.0) * 1000),
     )
+
+
+def _summary(latest: Latest) -> str:
+    """How many boards serve, and which do not, in one line."""
+    statuses = [latest.snapshot(board).status for board in latest.boards()]
+    missing = [
+        f"{status.board} {status.state}" + (f" ({status.reason})" if status.reason else "")
+        for status in statuses
+        if status.state not in SERVING
+    ]
+    return ", ".join([f"{len(statuses) - len(missing)} of {len(statuses)} boards online", *missing])
 
 
 def _private(directory: Path) -> Path:

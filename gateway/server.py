@@ -51,6 +51,10 @@ class Limits:
     close_grace_s: float = 0.5  # for views in progress when the server stops
 
 
+def _nothing() -> None:
+    """Where nothing else is to be done."""
+
+
 class _Request(HTTPRequestParser):
     """A parser that answers everything it can't read."""
 
@@ -247,14 +251,15 @@ class Server:
         self._listeners = [self._listener(app, sock, adjustments) for sock in sockets]
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a warning per request while all workers are busy
 
-    def run(self) -> None:
-        """Serves in the calling thread until `close`, then lets views in progress end for `close_grace_s`."""
+    def run(self, *, between: Callable[[], None] = _nothing) -> None:
+        """Serves in the calling thread until `close`, then lets views in progress end for `close_grace_s`. Calls
+        `between` once in every `sweep_interval_s`, between two rounds of the sockets."""
         with self._lock:
             if self._closing:
                 return
             self._running = True
         try:
-            self._serve()
+            self._serve(between)
         finally:
             self._closing = True
             self._release()
@@ -288,7 +293,7 @@ class Server:
             is_closing=self.is_closing,
         )
 
-    def _serve(self) -> None:
+    def _serve(self, between: Callable[[], None]) -> None:
         next_sweep_s = time.monotonic()
         while not self._closing:
             wasyncore.loop(timeout=self._limits.sweep_interval_s, use_poll=True, map=self._map, count=1)
@@ -296,6 +301,7 @@ class Server:
             if now_s >= next_sweep_s:
                 next_sweep_s = now_s + self._limits.sweep_interval_s
                 self._sweep(now_s)
+                between()
 
     def _sweep(self, now_s: float) -> None:
         """Closes what is overdue, and the older half of what is idle when no place is left."""

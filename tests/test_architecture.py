@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 Modules = Mapping[str, ast.Module]
 
 OPEN_TO_ALL = {"gateway", "model", "errors", "duration", "text", "heartbeat"}
-"""Values, exceptions, two small formats and a sign of life that every package may know; `gateway` itself is its version."""
+"""Values, exceptions, two small formats and a sign of life: every package may know them; `gateway` is its version."""
 
 MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "gateway": frozenset(),
@@ -30,7 +30,8 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "link": frozenset({"protocol"}),
     "store": frozenset(),
     "board": frozenset({"link", "protocol"}),
-    "tools": frozenset({"link", "protocol"}),
+    # how a board describes itself, and nothing of a board's thread
+    "tools": frozenset({"link", "protocol", "board.describe", "board.procedure"}),
     "web": frozenset({"board", "store"}),
     "integrations": frozenset({"board", "store"}),
     "server": frozenset({"web.problems", "web.environ"}),  # what it shares with the app; neither knows Flask

@@ -1,5 +1,6 @@
 """`gateway run`: serve until SIGINT or SIGTERM."""
 
+import faulthandler
 import os
 import signal
 from pathlib import Path
@@ -21,7 +22,8 @@ def command(*, config_file: Path | None, port: str | None, listen: str | None, v
     start_logging(verbose=verbose, environ=os.environ)
     from gateway.runtime import Gateway  # brings Flask: not before the configuration is known to be right
 
-    gateway = Gateway(config)
+    faulthandler.enable()  # a watchdog ends the process by SIGABRT: the log then shows where each thread hung
+    gateway = Gateway(config, environ=os.environ)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: gateway.stop())
     click.echo(f"Serving on {gateway.url} (Ctrl-C stops)")
