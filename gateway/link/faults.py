@@ -146,7 +146,12 @@ def _busy(url: str, _error: Exception) -> str:
 
 
 def _denied(url: str, _error: Exception) -> str:
-    return f"no permission to open {url}: run `sudo usermod -aG {_group(url)} $USER`, then log out and in again"
+    return f"no permission to open {url}: {permission_cure(url)}"
+
+
+def permission_cure(port: str) -> str:
+    """What gives this user permission to open a device file."""
+    return f"run `sudo usermod -aG {_group(port)} $USER`, then log out and in again"
 
 
 def _group(path: str) -> str:
