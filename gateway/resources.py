@@ -3,7 +3,9 @@
 Standard library only; any thread.
 """
 
+import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -19,6 +21,26 @@ def path(name: str) -> Path:
         if (base / name).exists():
             return base / name
     raise FileNotFoundError(f"{name} is missing from this installation of the gateway; install it again")
+
+
+@dataclass(frozen=True, slots=True)
+class BundledImage:
+    """A shipped image of the bundled sketch."""
+
+    file: Path
+    sketch: str
+    version: str
+
+
+def bundled_image(board: str) -> BundledImage:
+    """The image for a board of the manifest, such as `uno`. FileNotFoundError, with the cure, where it is missing or
+    not the one that was shipped."""
+    manifest = path(MANIFEST)
+    image = next(each for each in json.loads(manifest.read_text(encoding="utf-8"))["images"] if each["board"] == board)
+    file = path(f"firmware/hex/{image['file']}")
+    if hashlib.sha256(file.read_bytes()).hexdigest() != image["sha256"]:
+        raise FileNotFoundError(f"{file} is not the one that {manifest.name} names; install the gateway again")
+    return BundledImage(file, image["sketch"], image["version"])
 
 
 def bundled_sketch() -> str:

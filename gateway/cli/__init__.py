@@ -1,7 +1,7 @@
 """The command line: finds the command, imports only that, and turns errors into exit codes.
 
 One module per command, each with a click command named `command`. Exit codes: 0 done, 1 failed, 2 wrong usage or
-configuration.
+configuration, 3 the board is not there (commands that need it now).
 """
 
 from importlib import import_module
@@ -10,13 +10,14 @@ import click
 from click.exceptions import NoSuchCommand
 
 from gateway import __version__
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, LinkError
 
-COMMANDS = ("config", "ports", "run")
+COMMANDS = ("config", "flash", "ports", "run")
 """Every command; the module of the same name holds it."""
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_NO_BOARD = 3
 
 
 class _Commands(click.Group):
@@ -45,6 +46,9 @@ class _Commands(click.Group):
         except ConfigError as error:
             click.echo(error, err=True)
             ctx.exit(EXIT_USAGE)
+        except LinkError as error:
+            click.echo(f"gateway: {error}", err=True)
+            ctx.exit(EXIT_NO_BOARD)
         except GatewayError as error:
             click.echo(f"gateway: {error}", err=True)
             ctx.exit(EXIT_FAILED)

@@ -33,6 +33,18 @@ def take(port: serial.SerialBase) -> bool:
     return _keep_board_running(descriptor)
 
 
+def reset_at_next_opening(port: serial.SerialBase) -> None:
+    """Undoes what `take` did for the board: DTR goes down when the port is closed, and the next opening resets it.
+
+    Raises OSError or termios.error for a terminal that is lost meanwhile.
+    """
+    descriptor = _terminal(port)
+    if descriptor is not None:
+        attributes = termios.tcgetattr(descriptor)
+        attributes[CONTROL_FLAGS] |= termios.HUPCL
+        termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
+
+
 def give_back(port: serial.SerialBase) -> None:
     """To be called before closing. A pseudo-terminal else stays refused to others for as long as its master lives."""
     with contextlib.suppress(Exception):

@@ -1,0 +1,192 @@
+"""What people see of `gateway flash`: which board is meant, what runs on it, the question, the progress, the report.
+
+What is done to the board is in `tools.flash`.
+"""
+
+import contextlib
+import json
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+
+from gateway.cli.options import configuration, running_gateway
+from gateway.errors import GatewayError
+from gateway.model import Reason
+from gateway.resources import bundled_image, bundled_sketch
+from gateway.tools.client import GatewayClient
+from gateway.tools.flash import ImageFile, Offer, Target, Written, flash, look, look_again, read_image, same_port
+from gateway.tools.models import Model, model_called
+from gateway.tools.plugged import model_by_usb, only_board
+from gateway.tools.programmer import Progress
+
+COLUMNS = 79
+AUTO = "auto"  # as a port: the only board that is plugged in
+VIRTUAL = ("virtual://", "replay://")
+
+
+class Flashing:
+    """One run of the command. `asks` before something else than the bundled sketch is replaced."""
+
+    def __init__(
+        self, target: Target, model: Model | None, *, hex_file: Path | None, asks: bool, as_json: bool
+    ) -> None:
+        self._target = target
+        self._model = model
+        self._own = read_image(hex_file, hex_file.name) if hex_file else None
+        self._title = self._own.title if self._own else bundled_sketch()
+        self._asks = asks
+        self._as_json = as_json
+
+    def run(self) -> None:
+        """Looks, asks, writes, looks again. Raises GatewayError and click's UsageError."""
+        self._say(f"{self._target.port}: asking what runs there, which may take some seconds")
+        before = look(self._target)
+        self._say(f"{self._target.port}: {_summary(before)}")
+        if self._asks and not _is_bundled(before):
+            self._ask()
+        model = self._model or model_by_usb(self._target.port) or model_called(before.model or "")
+        written = flash(self._target, model, self._image_for, steps=self._step)
+        self._say(
+            f"{written.source.image.size} bytes of {self._title} written to the {written.model.title} and verified "
+            f"({written.kind.name}, {written.kind.baud} baud)"
+        )
+        self._report(before, written, after=look_again(self._target))
+
+    def _say(self, line: str) -> None:
+        click.echo(line, err=self._as_json)
+
+    def _ask(self) -> None:
+        if self._as_json or not sys.stdin.isatty():
+            raise click.UsageError(f"that is not the bundled sketch; add --yes to replace it by {self._title}")
+        if not click.confirm(f"Replace it by {self._title}?"):
+            raise GatewayError("nothing was written")
+
+    def _image_for(self, model: Model) -> ImageFile:
+        return self._own or _bundled(model)
+
+    @contextlib.contextmanager
+    def _step(self, label: str, size: int) -> Iterator[Progress]:
+        """A progress bar, on a terminal only."""
+        if self._as_json or not sys.stdout.isatty():
+            yield lambda _bytes: None
+            return
+        with click.progressbar(length=size, label=f"{label:<9}") as bar:
+            yield bar.update
+
+    def _report(self, before: Offer, written: Written, *, after: Offer) -> None:
+        if self._as_json:
+            click.echo(json.dumps(_document(self._target, before, written, after=after), indent=2))
+        else:
+            click.echo(_told(after))
+        if after.sketch is None and self._own is None:
+            raise GatewayError(
+                "the sketch was written and verified, but does not answer; see above, or: gateway doctor"
+            )
+        if self._target.gateway is None:
+            self._say(f"Next: gateway run --port {self._target.port}")
+
+
+# ---- which board ----
+
+
+def find_target(config_file: Path | None, gateway_url: str | None, *, board: str | None, port: str | None) -> Target:
+    """The board that is meant. Raises ConfigError, click's UsageError and LinkError."""
+    gateway = running_gateway(config_file, gateway_url)
+    if board is not None and port is not None:
+        raise click.UsageError("--board and --port both name the board; give one")
+    ports, bauds = _known_boards(config_file, gateway)
+    if board is None and port is None:
+        board = _only_board(ports)
+    if board is not None and board not in ports:
+        raise click.UsageError(f"no board is called {board}; there are: {', '.join(ports) or 'none'}")
+    url = ports[board] if board is not None else port or AUTO
+    if url == AUTO:
+        url = only_board().port
+    owned = {name: own for name, own in ports.items() if gateway is not None and same_port(own, url)}
+    name = board if board in owned else next(iter(owned), None)
+    return Target(url, baud=bauds.get(board or name or ""), gateway=gateway if name else None, board=name)
+
+
+def _known_boards(
+    config_file: Path | None, gateway: GatewayClient | None
+) -> tuple[Mapping[str, str], Mapping[str, int | None]]:
+    """The port of each board and its configured rate: those of the running gateway, else of the file."""
+    configured = configuration(config_file).boards if config_file else {}
+    bauds = {name: each.baud for name, each in configured.items()}
+    if gateway is not None:
+        return {each["name"]: each["port"] for each in gateway.boards()}, bauds
+    return {name: each.port for name, each in configured.items()}, bauds
+
+
+def _only_board(ports: Mapping[str, str]) -> str | None:
+    """The board that is meant where none is named: the only one that is not virtual. None where there is none."""
+    real = [name for name, port in ports.items() if not port.startswith(VIRTUAL)]
+    if len(real) > 1:
+        raise click.UsageError(f"there are several boards: name one with --board ({', '.join(real)})")
+    return real[0] if real else None
+
+
+# ---- what is said ----
+
+
+def _is_bundled(offer: Offer) -> bool:
+    return offer.sketch is not None and offer.sketch == bundled_sketch().split()[0]
+
+
+def _summary(offer: Offer) -> str:
+    if offer.reason is Reason.NO_ANSWER:
+        return "nothing answers; it is new, or its sketch keeps silent"
+    if offer.sketch is None:
+        return f"{offer.detail}".partition(": ")[0]  # the rest is what to do, which is being done
+    return f"{offer.model}, runs {offer.sketch} {offer.version}"
+
+
+def _told(offer: Offer) -> str:
+    if offer.sketch is None:
+        return f"The board does not speak to gateways ({offer.reason}): {offer.detail}"
+    lines = [f"The board answers: {offer.sketch} {offer.version} on an {offer.model}"]
+    for what, names in (("readings", offer.readings), ("outputs", offer.outputs), ("actions", offer.actions)):
+        lines.append(
+            textwrap.fill(
+                ", ".join(names) or "none", COLUMNS, initial_indent=f"  {what:<9} ", subsequent_indent=" " * 12
+            )
+        )
+    return "\n".join(lines)
+
+
+def _document(target: Target, before: Offer, written: Written, *, after: Offer) -> dict[str, object]:
+    return {
+        "port": target.port,
+        "board": target.board,
+        "model": written.model.name,
+        "bootloader": {"name": written.kind.name, "baud": written.kind.baud},
+        "file": str(written.source.file),
+        "bytes": written.source.image.size,
+        "before": _offer_document(before),
+        "after": _offer_document(after),
+    }
+
+
+def _offer_document(offer: Offer) -> dict[str, object]:
+    sketch = {"name": offer.sketch, "version": offer.version} if offer.sketch else None
+    return {
+        "model": offer.model,
+        "sketch": sketch,
+        "readings": list(offer.readings),
+        "outputs": list(offer.outputs),
+        "actions": list(offer.actions),
+        "reason": offer.reason,
+        "detail": offer.detail,
+    }
+
+
+def _bundled(model: Model) -> ImageFile:
+    """The shipped image of a model. Raises GatewayError where it is missing."""
+    try:
+        shipped = bundled_image(model.image)
+    except FileNotFoundError as error:
+        raise GatewayError(str(error)) from error
+    return read_image(shipped.file, f"{shipped.sketch} {shipped.version}")

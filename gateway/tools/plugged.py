@@ -1,0 +1,42 @@
+"""Which board is meant where nobody named a port, and what its USB ids say it is.
+
+The caller's thread. Looks at what the system lists; opens nothing, for opening resets strangers' boards.
+"""
+
+from gateway.errors import LinkError
+from gateway.link.discovery import PluggedPort, PortLister, find_port, plugged_in
+from gateway.model import Reason
+from gateway.tools.models import LEONARDO, Model, model_called
+
+
+def only_board(*, list_ports: PortLister = plugged_in) -> PluggedPort:
+    """The only board that is plugged in, known by its USB ids. Raises LinkError that names what there is."""
+    ports = list_ports()
+    boards = [port for port in ports if port.kind is not None]
+    if len(boards) == 1:
+        return boards[0]
+    if boards:
+        named = "; ".join(map(str, boards))
+        raise LinkError(Reason.PORT_AMBIGUOUS, f"{len(boards)} boards are plugged in: name one with --port ({named})")
+    others = ", ".join(port.port for port in ports)
+    unknown = (
+        f"the serial ports here are none known by their USB ids ({others}); name one with --port" if others else ""
+    )
+    raise LinkError(
+        Reason.PORT_MISSING,
+        f"no board is plugged in: {unknown or 'there is no serial port here; is it plugged in, by a cable for data?'}",
+    )
+
+
+def model_by_usb(port: str, *, list_ports: PortLister = plugged_in) -> Model | None:
+    """What the USB ids of a port say; None where they are unknown, or those of a chip that any board may have."""
+    plugged = find_port(port, list_ports())
+    if plugged is None or plugged.kind is None:
+        return None
+    return LEONARDO if plugged.kind.native else model_called(plugged.kind.model)
+
+
+def in_bootloader(port: str, *, list_ports: PortLister = plugged_in) -> bool:
+    """Whether it is a native USB board in its bootloader, which has no sketch to talk to."""
+    plugged = find_port(port, list_ports())
+    return plugged is not None and plugged.kind is not None and plugged.kind.bootloader
