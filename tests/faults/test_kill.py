@@ -5,13 +5,15 @@ a simulated world, in which a process dies between two statements.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 
 import pytest
 
-from gateway.model import Command, CommandState
+from gateway.model import Command, CommandState, Reason
 from gateway.protocol.framing import decode
 from gateway.protocol.messages import Hello
 from tests.board.world import FakeLink, Line, World
+from tests.memory_journal import MemoryJournal
 
 POINTS = 40  # more than any of these lives has
 COMMANDS = (5, 6)
@@ -217,3 +219,37 @@ def test_a_cold_board_whose_hello_answers_are_lost_is_unknown_and_never_asked_to
     assert len(set(hellos.epochs)) == 1
     assert world.now_is(commands[0]).state is CommandState.UNKNOWN
     assert world.pins.beeps == [5]
+
+
+@pytest.mark.fault(16)
+@pytest.mark.xfail(strict=True, reason="what a restored journal holds as queued runs again")
+def test_a_restored_journal_runs_nothing_again_that_it_holds_as_queued() -> None:
+    """The board is ahead of it, so nobody can tell what of that has run."""
+    world = World(poll_interval_s=0.5)
+    commands: list[Command] = []
+    backups: list[MemoryJournal] = []
+
+    def unplug() -> None:
+        world.line.failing = world.line.missing = Reason.PORT_MISSING
+
+    def submit() -> None:
+        commands.append(world.submit(action="beep", arguments={"times": 5}, expires_in_ms=60_000, waits_offline=True))
+        rows, boards = dict(world.journal._rows), deepcopy(world.journal._boards)
+        backups.append(MemoryJournal(clock=world.clock))
+        backups[0]._rows, backups[0]._boards = rows, boards
+
+    def plug() -> None:
+        world.line.failing = world.line.missing = None
+
+    def restore() -> None:
+        world.journal = backups[0]
+        world.kill()
+
+    world.at(2, lambda: world.submit(action="beep", arguments={"times": 1}))
+    world.at(3, unplug)
+    world.at(4, submit)
+    world.at(5, plug)
+    world.at(8, restore)
+    world.run(20)
+    assert world.pins.beeps == [1, 5]
+    assert world.now_is(commands[0]).state in (CommandState.UNKNOWN, CommandState.CANCELLED)

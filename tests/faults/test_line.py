@@ -15,7 +15,7 @@ from gateway.protocol.framing import Deframer, Frame, decode, encode
 from gateway.protocol.messages import PollReply, RunCommand
 from tests.board.world import Line, World
 
-SOAK_S = 1_200
+SOAK_S = 900
 BURST_CHANCE = 1e-4  # of each byte, to be where a burst begins
 BURST_BYTES = 8  # at most
 BEEP_EVERY_S = 10
@@ -109,7 +109,7 @@ def test_a_long_time_of_bursts_publishes_nothing_wrong_and_keeps_nothing() -> No
         world.run(SOAK_S)
     finally:
         tracemalloc.stop()
-    assert bursty.bursts > 25
+    assert bursty.bursts > 20
     assert judge.taken > SOAK_S * 9
     assert judge.states == {BoardState.CONNECTING, BoardState.ONLINE}
     assert judge.status.counters["frames_rejected"] > 10
@@ -264,6 +264,5 @@ def test_answers_delayed_to_twice_the_timeout_raise_it_instead_of_a_storm(usual_
     assert sent < 10 / FRAME_S * 9 + (len(commands) + repeated) * 25
     assert [world.now_is(command).state for command in commands] == [CommandState.DONE] * 5
     assert world.pins.beeps == [1, 3, 5, 7, 9]
-    assert BoardState.OFFLINE not in world.sink.states()
-    assert world.status.state is BoardState.ONLINE
+    assert world.sink.states() == [BoardState.CONNECTING, BoardState.ONLINE], "never degraded"
     assert world.status.counters["sessions"] == 1
