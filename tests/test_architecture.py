@@ -31,7 +31,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "store": frozenset(),
     "board": frozenset({"link", "protocol"}),
     # how a board describes itself, and nothing of a board's thread
-    "tools": frozenset({"link", "protocol", "board.describe", "board.procedure"}),
+    "tools": frozenset({"link", "protocol", "board.describe", "board.procedure", "resources"}),
     "web": frozenset({"board", "store"}),
     "integrations": frozenset({"board", "store"}),
     "server": frozenset({"web.problems", "web.environ"}),  # what it shares with the app; neither knows Flask

@@ -49,16 +49,23 @@ def test_the_wheel_brings_them_along(tmp_path: Path) -> None:
         archive.extractall(installed)
     program = (
         "from gateway import resources, cli; print(resources.path('firmware/hex/manifest.json')); "
-        "print(resources.path('firmware/gateway/gateway.ino')); cli.main(['--version'])"
+        "print(resources.path('firmware/gateway/gateway.ino')); cli.main(['--version'], standalone_mode=False); "
+        "cli.main(['sketch', 'new', 'mine', '--json'])"
     )
     environ = {**os.environ, "PYTHONPATH": str(installed)}
     done = subprocess.run(
         [sys.executable, "-P", "-c", program], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
     )
+    version = subprocess.run([sys.executable, "-m", "gateway", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         str(installed / "gateway/firmware/hex/manifest.json"),
         str(installed / "gateway/firmware/gateway/gateway.ino"),
-        *subprocess.run(
-            [sys.executable, "-m", "gateway", "--version"], capture_output=True, text=True, check=True
-        ).stdout.splitlines(),
+        *version.stdout.splitlines(),
+        *json.dumps({"folder": "mine", "file": "mine/mine.ino", "library": "mine/src/bridge"}, indent=2).splitlines(),
     ]
+    assert files(tmp_path / "mine/src") == files(ROOT / "firmware/gateway/src")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What is in a folder, by path."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -1,13 +1,13 @@
 """The sketch folders as the Arduino IDE sees them: built by its own builder, without this project's makefile."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from firmware import manifest
+from gateway.tools.sketch import new_sketch
 from tests.firmware import images
 
 pytestmark = pytest.mark.needs("arduino-builder", "avr-gcc", "make")
@@ -46,9 +46,9 @@ def test_bundled_sketch_is_an_arduino_sketch(tmp_path: Path) -> None:
 
 
 def test_the_sketch_in_the_readme_is_an_arduino_sketch(tmp_path: Path) -> None:
-    """As the README tells: a folder of one's own with `src` from the bundled one, and an .ino of the folder's name."""
+    """It is the one that `gateway sketch new greenhouse` makes."""
     (source,) = re.findall(r"^```cpp\n(.*?)^```", (images.ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    sketch = images.write_sketch(tmp_path / "greenhouse", source)
-    shutil.copytree(BUNDLED / "src", sketch / "src")
+    sketch = new_sketch("greenhouse", directory=tmp_path).folder
+    assert source == (sketch / "greenhouse.ino").read_text()
     made = manifest.Image(images.build(tmp_path / "made", sketch=sketch).with_suffix(".elf"))
     assert sizes(build_as_the_ide_does(sketch, tmp_path)) == sizes(made)
