@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gateway.model import Reason
 from gateway.protocol.events import Opened, SetBaud, Unanswered, Write
+from gateway.protocol.lookalikes import FIRMATA_ASK, FIRMATA_BAUD, G_CODE_ASK, G_CODE_BAUDS, looks_like
 from gateway.protocol.messages import VERSION, HelloReply
 
 DEFAULT_BAUD = 250_000  # 0 % error on 8 and 16 MHz AVRs
@@ -24,6 +25,7 @@ HELLO_TRIES = 8
 SEARCH_INTERVAL_S = 0.3
 SEARCH_ROUNDS = 2
 SHOWN_TEXT = 60  # characters of a board's text quoted in a diagnosis
+HEARD_BYTES = 1024  # kept of what came while connecting
 
 
 class StepKind(enum.Enum):
@@ -32,26 +34,39 @@ class StepKind(enum.Enum):
     LISTEN = "say nothing until the sketch says BOOT: a bootloader must not hear a byte"
     LEAVE = "tell an stk500v2 bootloader to start the sketch"
     HELLO = "HELLO, the same bytes each time"
+    ASK = "what makes firmwares that are not ours tell their name"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: `tries` times `interval_s` at `baud` (None: as it is). An answer to a `probe` only tells the cause."""
+    """One step: `tries` times `interval_s` at `baud` (None: as it is). An answer to a `probe` only tells the cause;
+    `data` is what an ASK sends."""
 
     kind: StepKind
     interval_s: float
     tries: int = 1
     baud: int | None = None
     probe: bool = False
+    data: bytes = b""
 
 
-def connect_plan(*, baud: int | None, answers_at_once: bool, fixed_baud: bool) -> tuple[Step, ...]:
+QUESTIONS = tuple(
+    Step(StepKind.ASK, HELLO_INTERVAL_S, baud=baud, data=data)
+    for baud, data in ((FIRMATA_BAUD, FIRMATA_ASK), *((baud, G_CODE_ASK) for baud in G_CODE_BAUDS))
+)
+"""Only for who wants to know what a strange board is: to a printer or a mill these are commands, if harmless ones."""
+
+
+def connect_plan(
+    *, baud: int | None, answers_at_once: bool, fixed_baud: bool, curious: bool = False
+) -> tuple[Step, ...]:
     """The steps from an open port to a session, in order; `baud` None asks for the usual rates in turn.
 
     A board that opening did not reset gets HELLO at once; if it does not answer, a reset meanwhile may have left it in
     a bootloader that our own bytes hold there, and it is told to leave. Any other is left in silence until its BOOT,
     since a byte in a bootloader's window delays the sketch; then it is told to leave too. Only a UART board needs that.
-    The last steps, at the rates not configured, are there to tell a wrong rate from silence.
+    The last steps, at the rates not configured, are there to tell a wrong rate from silence. With `curious` it is asked
+    for the name of another firmware at the end.
     """
     rate = baud or DEFAULT_BAUD
     greeting = Step(StepKind.HELLO, HELLO_INTERVAL_S, baud=rate)
@@ -65,7 +80,7 @@ def connect_plan(*, baud: int | None, answers_at_once: bool, fixed_baud: bool) -
     if baud is not None and not fixed_baud:
         others = (each for each in SEARCH_BAUDS if each != baud)
         plan += [Step(StepKind.HELLO, SEARCH_INTERVAL_S, baud=each, probe=True) for each in others]
-    return tuple(plan)
+    return (*plan, *QUESTIONS) if curious else tuple(plan)
 
 
 def renewal_plan(patience_s: float) -> tuple[Step, ...]:
@@ -74,13 +89,14 @@ def renewal_plan(patience_s: float) -> tuple[Step, ...]:
 
 
 class Connecting:
-    """One walk through the plan. `received`, `sound` and `lines` gather what was seen, for the diagnosis; on a link
-    where a session stood before (`known`), silence is all that can be wrong."""
+    """One walk through the plan. `heard`, `received`, `sound` and `lines` gather what was seen, for the diagnosis; on a
+    link where a session stood before (`known`), silence is all that can be wrong."""
 
     def __init__(self, plan: tuple[Step, ...], *, hello: bytes, baud: int, known: bool, now_s: float) -> None:
         self.due_s = now_s
         self.baud = baud
         self.received = 0
+        self.heard = bytearray()
         self.sound = 0
         self.lines: list[str] = []
         self._hello = hello
@@ -106,6 +122,14 @@ class Connecting:
             yield Write(LEAVE_BOOTLOADER)
         elif self._step.kind is StepKind.HELLO:
             yield Write(self._hello)
+        elif self._step.kind is StepKind.ASK:
+            yield Write(self._step.data)
+
+    def hear(self, data: bytes) -> None:
+        """These bytes came: the first and the latest of each attempt tell most."""
+        self.received += len(data)
+        self.heard += data
+        del self.heard[HEARD_BYTES // 2 : -HEARD_BYTES // 2]
 
     def sketch_heard(self, now_s: float) -> None:
         """BOOT came: the sketch runs, so nothing is gained by further silence."""
@@ -129,6 +153,10 @@ class Connecting:
         if self._known:
             detail = "the board was reset, or its session was lost, and it has not answered since; trying again"
             return Unanswered(Reason.NO_ANSWER, detail)
+        look = looks_like(bytes(self.heard))
+        if look is not None:
+            detail = f"the board runs something else: it looks like {look}. Upload the sketch in firmware/gateway"
+            return Unanswered(Reason.WRONG_SKETCH, detail)
         if self.lines:
             detail = (
                 f"the board prints text but does not answer, {self.lines[0][:SHOWN_TEXT]!r} for instance: "

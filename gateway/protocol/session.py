@@ -150,7 +150,8 @@ class Session:
         if not data:
             return
         self._last_byte_s = now_s
-        self._connecting.received += len(data)
+        if self._phase is Phase.CONNECTING:
+            self._connecting.hear(data)
         self._counters.bytes_received += len(data)
         rejected = self._deframer.rejects.total
         for piece in self._deframer.feed(data):
