@@ -19,6 +19,7 @@ from gateway.protocol.messages import ErrorCode, HelloFlag, PollStatus, RecordKi
 BOOT_REPEAT_US = 200_000  # BOOT is said again, unless a HELLO was answered by then
 SLOW_LOOP_US = 50_000  # a poll later than that is told by a status bit
 LEASE_UNIT_US = 100_000  # of a STREAM request's lease
+UNREAD_BYTES = 4096  # what a host's port keeps for a program that is late; a stream must not outgrow its reader
 
 
 @dataclass(slots=True)
@@ -27,7 +28,12 @@ class Port:
 
     sent: bytearray = field(default_factory=bytearray)
     has_room: bool = True
-    """Whether an event could be sent without blocking."""
+    """Whether an event could be sent without blocking, as long as somebody reads."""
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether one can be sent now."""
+        return self.has_room and len(self.sent) < UNREAD_BYTES
 
 
 @dataclass(slots=True)
@@ -176,10 +182,11 @@ class Session:
 
     def _say(self, event: m.Message, *, sid: int) -> bool:
         """An event is skipped where it would block (False); its SEQ then shows the gap."""
-        if self._port.has_room:
+        sent = self._port.takes_events
+        if sent:
             self._send(event, seq=self._event_seq, sid=sid)
         self._event_seq = (self._event_seq + 1) & 0xFF
-        return self._port.has_room
+        return sent
 
     def _send(self, message: m.Message, *, seq: int, sid: int) -> None:
         self._port.sent += encode(message.TYPE, seq, sid, payload=message.to_bytes())

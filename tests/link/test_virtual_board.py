@@ -72,6 +72,16 @@ class TestDue:
         assert len(samples) == 49
         assert {later.t_us - sooner.t_us for sooner, later in pairwise(samples)} == {10_000}
 
+    def test_a_stream_does_not_outgrow_a_reader_that_is_late(self, clock: FakeClock, board: VirtualBoard) -> None:
+        board.receive(request(m.Stream(0, period_ms=1, lease=50)))
+        board.transmit()
+        clock.ms += 4000
+        late = frames(board.transmit())
+        assert 60 < len(late) < 80
+        clock.ms += 1
+        [next_one] = frames(board.transmit())
+        assert (next_one.seq - late[0].seq) % 256 == 4000 % 256, "the others used up their numbers"
+
 
 class TestBusySketch:
     def test_it_answers_when_it_polls_again(self, clock: FakeClock, board: VirtualBoard) -> None:

@@ -11,11 +11,10 @@ pytestmark = pytest.mark.process
 
 PERIOD_MS = 2
 ENOUGH = 1000  # samples
-CONFIG = f"""\
-boards:
-  fine: {{port: virtual://uno, mode: stream, poll_interval: {PERIOD_MS}ms}}
-  noisy: {{port: 'virtual://uno?drop=0.0005&corrupt=0.0005&seed=7', mode: stream, poll_interval: {PERIOD_MS}ms}}
-"""
+CONFIG = "boards:\n" + "".join(
+    f"  {name}: {{port: '{port}', mode: stream, poll_interval: {PERIOD_MS}ms, stale_after: 5s}}\n"
+    for name, port in (("fine", "virtual://uno"), ("noisy", "virtual://uno?drop=0.0005&corrupt=0.0005&seed=7"))
+)
 
 
 @pytest.fixture(scope="module")
