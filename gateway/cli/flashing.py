@@ -49,10 +49,8 @@ class Flashing:
             self._ask()
         model = self._model or model_by_usb(self._target.port) or model_called(before.model or "")
         written = flash(self._target, model, self._image_for, steps=self._step)
-        self._say(
-            f"{written.source.image.size} bytes of {self._title} written to the {written.model.title} and verified "
-            f"({written.kind.name}, {written.kind.baud} baud)"
-        )
+        size = written.source.image.size
+        self._say(f"{written.model.title}: {self._title} written and verified, {size} bytes, by {written.kind.name}")
         self._report(before, written, after=look_again(self._target))
 
     def _say(self, line: str) -> None:

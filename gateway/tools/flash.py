@@ -98,8 +98,8 @@ def look(target: Target) -> Offer:
 def flash(target: Target, model: Model | None, image_for: Callable[[Model], ImageFile], *, steps: Steps) -> Written:
     """Writes the image of the model, with `model` None of the one that the bootloader tells, and verifies it.
 
-    The gateway, where one runs on the board, has its port back afterwards whatever happens. Raises FlashError, HexError,
-    LinkError and what the gateway refuses.
+    The gateway, where one runs on the board, has its port back afterwards whatever happens. Raises FlashError,
+    HexError, LinkError and what the gateway refuses.
     """
     way = _by_avrdude if model is not None and _needs_avrdude(model) else _by_bootloader
     with _port_ours(target):

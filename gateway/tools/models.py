@@ -64,7 +64,7 @@ CATERINA = BootloaderKind("Caterina", Protocol.AVR109, 57_600, 4_096)
 
 UNO = Model("uno", "Arduino Uno", ATMEGA328P, (OPTIBOOT, ATMEGABOOT), "uno")
 NANO = Model("nano", "Arduino Nano", ATMEGA328P, (OPTIBOOT, ATMEGABOOT), "nano")
-NANO_OLD = Model("nano-old", "Arduino Nano (old bootloader)", ATMEGA328P, (ATMEGABOOT,), "nano")
+NANO_OLD = Model("nano-old", "Arduino Nano", ATMEGA328P, (ATMEGABOOT,), "nano")
 MEGA = Model("mega", "Arduino Mega", ATMEGA2560, (STK500BOOT,), "mega")
 LEONARDO = Model("leonardo", "Arduino Leonardo", ATMEGA32U4, (CATERINA,), "leonardo")
 
@@ -77,7 +77,7 @@ UNTOLD: tuple[Candidate, ...] = ((UNO, OPTIBOOT), (NANO_OLD, ATMEGABOOT), (MEGA,
 an Uno, whose image it runs."""
 
 _TITLES = {
-    **{model.title: model for model in MODELS.values()},
+    **{model.title: model for model in (UNO, NANO, MEGA, LEONARDO)},
     "Arduino Uno Mini": UNO,
     "Arduino Uno WiFi": UNO,
     "Arduino Mega ADK": MEGA,
