@@ -196,10 +196,45 @@ class BoardStatus:
     schema: Schema | None = None
     failsafe: FailsafeCause | None = None
     resets: int = 0
+    resets_at: tuple[float, ...] = ()
     round_trip_s: float | None = None
     clock: ClockEstimate | None = None
     vitals: BoardVitals | None = None
     counters: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class Severity(enum.StrEnum):
+    """How much a finding matters: it keeps the board from working, it may, or it is good to know."""
+
+    PROBLEM = "problem"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a diagnosis found: a stable code, what was seen, what that means, and what mends it, a command
+    where there is one."""
+
+    code: str
+    severity: Severity
+    seen: str
+    meaning: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What is wrong with a board, worst first; `summary` is one sentence with its figures. Notes alone are healthy."""
+
+    board: str
+    summary: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Nothing asks for anything to be done."""
+        return all(finding.severity is Severity.NOTE for finding in self.findings)
 
 
 @dataclass(frozen=True, slots=True)

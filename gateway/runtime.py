@@ -19,9 +19,11 @@ from gateway.board.commands import CommandIds, CommandQueue, CommandRequest, fin
 from gateway.board.worker import BoardSettings, BoardWorker, initial_status
 from gateway.config import Address, BoardConfig, Config, OnConnectConfig
 from gateway.errors import GatewayError
+from gateway.link.arbiter import Match, PortArbiter, Wanted
+from gateway.link.discovery import PortLister, plugged_in
 from gateway.link.serial_port import is_virtual
 from gateway.link.wake import Wake
-from gateway.model import BoardState, Clock, CommandError, CommandState, FailsafeCause, Mode
+from gateway.model import BoardState, BoardStatus, Clock, CommandError, CommandState, Diagnosis, FailsafeCause, Mode
 from gateway.notify import Supervisor
 from gateway.protocol.messages import schema_hash
 from gateway.server import Limits, Server
@@ -29,6 +31,8 @@ from gateway.store.database import Database, JournalRefused
 from gateway.store.journal import Journal
 from gateway.store.latest import Latest
 from gateway.store.schemas import SchemaCache
+from gateway.tools.doctor import diagnose
+from gateway.tools.evidence import gather
 from gateway.web.app import Services, create_app
 
 if TYPE_CHECKING:
@@ -38,7 +42,20 @@ STOP_BOARDS_S = 0.25  # beside the 0.5 s that the server gives its views: stoppi
 STOP_JOURNAL_S = 0.2
 STATE_DIR_MODE = 0o700
 START_ID_BYTES = 8
-FEATURES = ("readings", "history", "commands", "hold", "safe", "log")
+FEATURES = (
+    "readings",
+    "history",
+    "stream",
+    "commands",
+    "hold",
+    "idempotency",
+    "when_offline",
+    "on_connect",
+    "safe",
+    "release",
+    "diagnosis",
+    "log",
+)
 """What clients may count on beside the board resources themselves; grows with the gateway."""
 SERVING = (BoardState.ONLINE, BoardState.DEGRADED)
 
@@ -72,6 +89,7 @@ class _Stores:
     journal: Journal
     schemas: SchemaCache
     ids: CommandIds
+    arbiter: PortArbiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +106,25 @@ class Gateway:
     """The running system: one worker per board, the stores between, the server in front."""
 
     def __init__(
-        self, config: Config, *, clock: Clock | None = None, environ: Mapping[str, str] = MappingProxyType({})
+        self,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        environ: Mapping[str, str] = MappingProxyType({}),
+        list_ports: PortLister = plugged_in,
     ) -> None:
         """Opens the journal, builds everything and binds the address; starts nothing. Raises StartError. `environ`
         names the service manager, where there is one that wants to hear of it."""
         clock = clock or HostClock()
         self._clock = clock
-        stores = _stores(config, clock)
+        stores = _stores(config, clock, list_ports=list_ports)
         self._journal = stores.journal
         self._boards = {name: _board(name, board, stores=stores, clock=clock) for name, board in config.boards.items()}
         services = Services(
             latest=stores.latest,
             journal=stores.journal,
             queues={name: board.queue for name, board in self._boards.items()},
+            diagnose=partial(self._diagnose, state_dir=config.state_dir),
             absences={name: board.absence for name, board in self._boards.items()},
             clock=clock,
             version=__version__,
@@ -137,6 +161,9 @@ class Gateway:
         """Makes `run` return, or keeps it from serving. Any thread, a signal handler too, any number of times."""
         self._server.close()
 
+    def _diagnose(self, status: BoardStatus, *, state_dir: Path) -> Diagnosis:
+        return diagnose(gather(status, clock=self._clock, state_dir=state_dir, journal_fault=self._journal.fault))
+
     def _bind(self, app: "WSGIApplication", listen: Address, *, threads: int) -> Server:
         try:
             limits = Limits(sweep_interval_s=self._supervisor.tick_interval_s)
@@ -160,14 +187,19 @@ class Gateway:
                 logger.warning("%s: its thread did not end in time", name)
 
 
-def _stores(config: Config, clock: Clock) -> _Stores:
+def _stores(config: Config, clock: Clock, *, list_ports: PortLister) -> _Stores:
     schemas = SchemaCache(_private(config.state_dir), hash_of=schema_hash)
     journal = _journal(config, clock)
     latest = Latest(
         [initial_status(_settings(name, board), latched=journal.latch(name)) for name, board in config.boards.items()],
         stale_after_s={name: board.stale_after_s for name, board in config.boards.items()},
     )
-    return _Stores(latest, journal, schemas, CommandIds(clock))
+    arbiter = PortArbiter(
+        [Wanted(name, board.port, _match(board)) for name, board in config.boards.items()],
+        list_ports=list_ports,
+        clock=clock,
+    )
+    return _Stores(latest, journal, schemas, CommandIds(clock, newest=journal.newest_id()), arbiter)
 
 
 def _journal(config: Config, clock: Clock) -> Journal:
@@ -211,6 +243,7 @@ def _board(name: str, board: BoardConfig, *, stores: _Stores, clock: Clock) -> _
         under_way=next((command for command in waiting if command.state is CommandState.SENT), None),
         latched=latched,
         absence=absence,
+        finder=stores.arbiter.finder(name),
         clock=clock,
     )
     return _Board(queue, absence, worker, wake)
@@ -229,6 +262,12 @@ def _settings(name: str, board: BoardConfig) -> BoardSettings:
         settle_within_s=board.settle_within_s,
         on_connect=tuple(_request(command) for command in board.on_connect),
     )
+
+
+def _match(board: BoardConfig) -> Match:
+    if board.match is None:
+        return Match()
+    return Match(board.match.board_id, usb_serial=board.match.usb_serial, location=board.match.location)
 
 
 def _request(command: OnConnectConfig) -> CommandRequest:

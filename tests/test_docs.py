@@ -15,6 +15,7 @@ import pytest
 from gateway.cli import main
 from gateway.config import KEYS
 from gateway.model import BoardState, CommandState, FailsafeCause, Mode, Quality, Reason
+from gateway.tools.doctor import CODES
 from gateway.web.app import ROUTES
 from gateway.web.problems import Kind
 
@@ -126,3 +127,8 @@ def test_every_problem_is_told(spans: set[str]) -> None:
 def test_every_state_is_told(spans: set[str], words: type[StrEnum]) -> None:
     add = missing((word.value for word in words), spans)
     assert not add, f"README.md: say what {words.__name__} {', '.join(add)} means"
+
+
+def test_every_finding_of_the_doctor_is_told(spans: set[str]) -> None:
+    add = missing(CODES, spans)
+    assert not add, f"README.md, when something is wrong: add {', '.join(add)}"

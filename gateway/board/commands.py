@@ -37,6 +37,7 @@ from gateway.model import (
     Value,
 )
 
+STAMP_DIGITS = 16  # of an id, which sort it
 JOURNAL_TIMEOUT_S = 5.0  # how long a view waits for its row to be kept
 EXPIRES_MS = 10_000
 EXPIRES_OFFLINE_MS = 60_000  # of a command that may wait for its board to come back
@@ -44,6 +45,9 @@ SAFE_CAME = CommandError("safe", "SAFE was asked for before the command began")
 CANCELLED = CommandError("cancelled", "cancelled on request")
 KEPT_TOO_LATE = CommandError("journal", "kept too late: its client had been told that it was not queued")
 OTHER_BOARD = CommandError("cancelled", "the gateway was restarted with another kind of board on this port")
+DOUBTFUL = CommandError(
+    "unknown", "the board remembers more than the journal, one from a backup perhaps: nobody can tell if it ran since"
+)
 OLD_LIST = CommandError("cancelled", "the board connected anew before it was sent")
 
 
@@ -109,18 +113,19 @@ Refusal = RequestError | JournalError
 
 
 class CommandIds:
-    """Ids that sort by creation and never repeat: microseconds since 1970 in hex, then 32 random bits."""
+    """Ids that sort by creation and never repeat: microseconds since 1970 in hex, then 32 random bits. They begin after
+    `newest`, an id of an earlier life: the host's clock may have been set back since."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, newest: str | None = None) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._stamp = 0
+        self._stamp = int(newest[:STAMP_DIGITS], 16) if newest else 0
 
     def next(self) -> str:
         """24 characters, URL-safe; a host clock that steps back does not make them go back."""
         with self._lock:
             self._stamp = max(self._stamp + 1, int(self._clock.time() * 1_000_000))
-            return f"{self._stamp:016x}{secrets.token_hex(4)}"
+            return f"{self._stamp:0{STAMP_DIGITS}x}{secrets.token_hex(4)}"
 
 
 def finished(
@@ -162,6 +167,7 @@ class CommandQueue:
         self._limit = limit
         self._lock = threading.Lock()
         self._queued: deque[Command] = deque()
+        self._restored: frozenset[str] = frozenset()
         self._entering = 0
         self._schema: Schema | None = None
         self._refusal: Refusal | None = BoardOffline(f"board {board} is not connected yet")
@@ -176,6 +182,7 @@ class CommandQueue:
                 self._cancel(command, OLD_LIST)
             else:
                 self._queued.append(command)
+        self._restored = frozenset(command.id for command in self._queued)
 
     # ---- views ----
 
@@ -271,6 +278,15 @@ class CommandQueue:
             self._queued.clear()
         for command in cancelled:
             self._cancel(command, SAFE_CAME)
+
+    def doubt_restored(self) -> None:
+        """The board has run commands that the journal does not know: what it holds as queued may be among them."""
+        with self._lock:
+            doubtful = [command for command in self._queued if command.id in self._restored]
+            for command in doubtful:
+                self._queued.remove(command)
+        for command in doubtful:
+            self._record_final(command, CommandState.UNKNOWN, DOUBTFUL)
 
     def put_first(self, requests: Sequence[CommandRequest], schema: Schema) -> list[RequestError]:
         """Queues what `on_connect` asks for before everything else, in place of what is left of its last time. Gives

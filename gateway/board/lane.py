@@ -158,7 +158,7 @@ class CommandLane:
         self._needs_hello = False
         self._barred = None
         self._schema_hash = schema_hash
-        if not self._epoch:  # the journal can't be read
+        if not self._epoch:  # the journal could not be read: what it holds of this board nobody here knows
             return self._bar(Future())
         rotate = hello.stored_epoch == self._epoch and hello.started > self._journal.last_wire_id(self._board)
         if self._under_way is not None:
@@ -168,6 +168,8 @@ class CommandLane:
                 return self._bar(commit)
             verdict = yield from self._settle(self._under_way, hello)
             rotate = rotate or verdict is Verdict.UNKNOWN_ROTATE
+        if rotate or hello.stored_epoch not in (0, self._epoch):
+            self._queue.doubt_restored()
         waited: Future[Any] = self._journal.rotate_epoch(self._board) if rotate else self._ending
         if not (yield from kept(waited, within_s=JOURNAL_PATIENCE_S)):  # in order: the end is kept before the epoch
             return self._bar(waited)

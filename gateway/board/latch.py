@@ -104,7 +104,9 @@ class Latch:
         schema = self._reporter.status.schema
         board = self._reporter.status.board
         if self._lane.barred:
-            detail = f"the journal does not keep what became of the commands of board {board}: is its disk full?"
+            detail = f"the journal does not keep what became of the commands of board {board}; mend its disk"
+            if not self._journal.epoch(board):
+                detail = "the journal could not be read when the gateway started; mend its disk, then start it again"
             self._queue.refuse(JournalError(detail))
             return
         if self.is_open and schema is not None:

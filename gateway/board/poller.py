@@ -91,6 +91,6 @@ class Poller:
 
     def _missed(self) -> None:
         self._misses += 1
-        self._reporter.polls_missed += 1
+        self._reporter.missed_poll()
         if self._misses >= MISSES_TO_DEGRADE:
             self._reporter.degraded(f"{self._misses} polls in a row were not answered")

@@ -23,6 +23,7 @@ from gateway.text import printable
 
 LOG_LINES_PER_S = 20.0  # of board text; a sketch that prints in a loop must not drown everything else
 LOG_BURST = 100.0
+RESETS_KEPT = 100  # times of resets, for a diagnosis
 UPTIME_WRAP_MS = 2**32
 RESET_SLACK_MS = 1000.0  # a board that was reset answers with an uptime at least so far behind
 
@@ -102,6 +103,11 @@ class Reporter:
         self.update(failsafe=cause)
         self._note_failsafe(former)
 
+    def missed_poll(self) -> None:
+        """A request for readings, or for a stream of them, was not answered."""
+        self.polls_missed += 1
+        self.update()
+
     def degraded(self, what: str) -> None:
         """Readings stay away though the link is up."""
         if self.status.state is BoardState.ONLINE:
@@ -117,7 +123,8 @@ class Reporter:
         """A session stands. A board that said BOOT was reset since the last one, and so was one whose uptime is
         behind what its last HELLO promised."""
         if self._boot_seen or (self._greeting is not None and _is_behind(hello.uptime_ms, self._greeting, now_s)):
-            self.update(resets=self.status.resets + 1)
+            resets_at = (*self.status.resets_at, self._clock.time())[-RESETS_KEPT:]
+            self.update(resets=self.status.resets + 1, resets_at=resets_at)
         self._boot_seen = False
         self._greeting = hello.uptime_ms, now_s
         self._baud = baud
@@ -131,10 +138,12 @@ class Reporter:
             sketch = f"{schema.sketch.name} {schema.sketch.version} on {schema.model}" if schema else "no schema"
             self.event(f"online: {sketch}, {self._baud} baud", level=logging.INFO)
 
-    def went_offline(self, reason: Reason, detail: str) -> None:
-        """An attempt failed or the line was lost; a repeated failure is logged for the curious only."""
+    def went_offline(self, reason: Reason, detail: str, *, port: str) -> None:
+        """An attempt failed or the line was lost, and `port` is the configured one again; a repeated failure is logged
+        for the curious only."""
         repeated = (self.status.state, self.status.reason) == (BoardState.OFFLINE, reason)
-        self.update(state=BoardState.OFFLINE, reason=reason, detail=detail, round_trip_s=None, clock=None, vitals=None)
+        unknown = {"round_trip_s": None, "clock": None, "vitals": None}
+        self.update(state=BoardState.OFFLINE, reason=reason, detail=detail, port=port, **unknown)
         if repeated:
             logger.debug("%s: still offline, %s: %s", self.status.board, reason, detail)
         else:

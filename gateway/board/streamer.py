@@ -74,7 +74,7 @@ class Streamer:
             return (yield from self._ask())
         answered = yield from self._poller.poll()
         self._polls_left = max(0, self._polls_left - answered)
-        if not self._polls_left and not self._asked and not self._cannot:
+        if not self._polls_left and self._since_s is None and not self._cannot:
             self._renewal_s = self._clock.monotonic()
             self._quiet_s = self._renewal_s + self._patience_s
         return answered
@@ -85,7 +85,7 @@ class Streamer:
         if not isinstance(message, Telemetry):
             self._gaps.other()
             return False
-        if not self._asked or self._gaps.is_old(message.t_us) or not self._sample(event.seq, message):
+        if self._since_s is None or self._gaps.is_old(message.t_us) or not self._sample(event.seq, message):
             self._reporter.link.frames_unexpected += 1
             return False
         return True
@@ -103,10 +103,10 @@ class Streamer:
         return True
 
     def _forget(self) -> None:
-        self._asked = self._cannot = False
+        self._granted = self._cannot = False
         self._polls_left = 0
         self._period_ms = 1
-        self._granted_s: float | None = None
+        self._since_s: float | None = None  # a request was sent that the board, if it streams, has known ever since
         self._renewal_s = self._quiet_s = inf
         self._gaps.begin()
 
@@ -128,33 +128,36 @@ class Streamer:
         if asked_s >= self._quiet_s:
             self._reporter.degraded(f"no sample came for {self._patience_s:g} s")
             self._quiet_s = asked_s + self._patience_s
-        self._asked = True
+        if self._since_s is None:
+            self._since_s = asked_s
         exchange = yield Request(Stream(ALL_GROUPS, self._period_ms, round(LEASE_S / LEASE_UNIT_S)), sends=1)
         match exchange:
             case Answered():
-                self._granted(exchange.sent_s)
+                self._grant(exchange.sent_s, since_s=self._since_s)
                 return True
             case Refused(error=error):
-                self._refused(error_name(error.code))
+                self._refuse(error_name(error.code))
             case _:
-                self._reporter.polls_missed += 1
+                self._reporter.missed_poll()
                 self._renewal_s = self._clock.monotonic()
         return False
 
-    def _granted(self, sent_s: float) -> None:
+    def _grant(self, sent_s: float, *, since_s: float) -> None:
         now_s = self._clock.monotonic()
-        if self._granted_s is None or now_s >= self._granted_s + LEASE_S * (1 - RESONATOR_ERROR):
+        if now_s >= since_s + LEASE_S * (1 - RESONATOR_ERROR):
             self._gaps.begin()  # the former lease may be over, and then another beat has begun
             self._quiet_s = now_s + self._patience_s
+        if not self._granted:
             self._reporter.update(mode=Mode.STREAM)
-        self._granted_s = sent_s
+        self._granted = True
+        self._since_s = sent_s
         self._renewal_s = sent_s + RENEWED_S
 
-    def _refused(self, why: str) -> None:
+    def _refuse(self, why: str) -> None:
         """Once in a lease it is asked for anew; at first it means that the board can't."""
         now_s = self._clock.monotonic()
-        if self._granted_s is not None:
-            self._granted_s, self._renewal_s = None, now_s
+        if self._granted:
+            self._granted, self._renewal_s = False, now_s
             return
         self._forget()
         self._cannot = True

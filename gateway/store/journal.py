@@ -71,7 +71,7 @@ class Journal:
         self._lock = threading.Lock()
         self._committed = self._nothing_known()
         self._ready = False
-        self._failing = False
+        self._fault: str | None = None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self.heartbeat = Heartbeat(self._thread.name, wake=self._pending.nudge)
         try:
@@ -163,6 +163,14 @@ class Journal:
         """Why the board's outputs are to stay latched."""
         return self._board(board).latch
 
+    def newest_id(self) -> str | None:
+        """The highest id that a command has, None where there is none, or the file can't be read."""
+        try:
+            pages = [self.page(board, limit=1)[0] for board in self._names]
+        except JournalError:
+            return None
+        return max((command.id for page in pages for command in page), default=None)
+
     def open_commands(self, board: str) -> list[Command]:
         """The board's commands that have not ended, oldest first: what a restart has to go on with."""
         with self._lock:
@@ -172,6 +180,11 @@ class Journal:
         """The commands that have not ended, of all other boards: nobody will go on with them."""
         with self._lock:
             return [command for command in self._committed.open_commands() if command.board not in boards]
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing can be kept now, None while all is well."""
+        return self._fault
 
     # ---- main thread ----
 
@@ -364,13 +377,13 @@ class Journal:
     # ---- log ----
 
     def _failed(self, error: JournalError) -> None:
-        logger.log(logging.DEBUG if self._failing else logging.WARNING, "%s; commands are refused meanwhile", error)
-        self._failing = True
+        logger.log(logging.DEBUG if self._fault else logging.WARNING, "%s; commands are refused meanwhile", error)
+        self._fault = str(error)
 
     def _recovered(self) -> None:
-        if self._failing:
+        if self._fault:
             logger.info("the journal %s is written again", self._database.path)
-        self._failing = False
+        self._fault = None
 
     def _board(self, board: str) -> BoardRow:
         with self._lock:

@@ -54,14 +54,14 @@ class _NoRecords:
         """Keeps nothing."""
 
 
-def introduce(url: str, *, baud: int | None, clock: Clock = time) -> Introduction:
-    """Who the board at this port is; `baud` None tries the usual rates. Raises LinkError where the port is lost or
-    can't be opened."""
+def introduce(url: str, *, baud: int | None, curious: bool = False, clock: Clock = time) -> Introduction:
+    """Who the board at this port is; `baud` None tries the usual rates. With `curious` a board that does not answer is
+    asked for the name of another firmware. Raises LinkError where the port is lost or can't be opened."""
     wake = Wake()
     try:
         port = open_port(url, baud=baud or DEFAULT_BAUD, wake=wake, clock=clock)
         try:
-            return _Conversation(port, baud=baud, clock=clock).run()
+            return _Conversation(port, baud=baud, curious=curious, clock=clock).run()
         finally:
             port.close()
     finally:
@@ -71,12 +71,14 @@ def introduce(url: str, *, baud: int | None, clock: Clock = time) -> Introductio
 class _Conversation:
     """One session on one open port."""
 
-    def __init__(self, port: SerialPort, *, baud: int | None, clock: Clock) -> None:
+    def __init__(self, port: SerialPort, *, baud: int | None, curious: bool, clock: Clock) -> None:
         self._port = port
         self._clock = clock
         traits = port.traits
         self._session = Session(
-            connect_plan(baud=baud, answers_at_once=traits.answers_at_once, fixed_baud=traits.fixed_baud),
+            connect_plan(
+                baud=baud, answers_at_once=traits.answers_at_once, fixed_baud=traits.fixed_baud, curious=curious
+            ),
             session_id=secrets.randbelow(0xFFFFFF) << 8 | 1,
             terms=lambda: Terms(failsafe_ms=0, epoch=0, unix_time=int(clock.time())),
             counters=LinkCounters(),

@@ -23,9 +23,9 @@ PASSING = (Reason.PORT_MISSING, Reason.PORT_BUSY)
 
 
 @contextmanager
-def lent(client: GatewayClient, board: str) -> Iterator[None]:
-    """Within it the port is ours. Raises what the client raises."""
-    client.post(f"boards/{board}/release", query={"state": BoardState.FLASHING, "for": LOAN})
+def lent(client: GatewayClient, board: str, *, state: BoardState = BoardState.FLASHING) -> Iterator[None]:
+    """Within it the port is ours; `state` is what the board shows meanwhile. Raises what the client raises."""
+    client.post(f"boards/{board}/release", query={"state": state, "for": LOAN})
     try:
         yield
     except BaseException:

@@ -1,6 +1,7 @@
 """The gateway and its boards: info, board resources, log, SAFE and CLEAR, health, and what problems mean."""
 
 from concurrent.futures import Future
+from dataclasses import asdict
 
 from flask import Request, Response
 
@@ -13,6 +14,7 @@ from gateway.web.routing import Scope, route
 from gateway.web.schemas import (
     BoardAnswer,
     BoardsAnswer,
+    DiagnosisAnswer,
     HealthAnswer,
     InfoAnswer,
     LogAnswer,
@@ -140,6 +142,20 @@ def log(services: Services, _request: Request, *, board: str) -> Response:
     """Oldest first."""
     services.snapshot(board)
     return json_answer({"items": [_entry_document(entry) for entry in services.latest.log(board)], "next_cursor": None})
+
+
+@route(
+    "GET",
+    "/api/v1/boards/{board}/diagnosis",
+    summary="What is wrong with a board, what that means, and the command that mends it",
+    scope=Scope.READ,
+    answers={200: DiagnosisAnswer},
+    problems=(Kind.UNKNOWN_BOARD,),
+)
+def diagnosis(services: Services, _request: Request, *, board: str) -> Response:
+    """Worst first; looks at what is known, and disturbs neither board nor port."""
+    found = services.diagnose(services.snapshot(board).status)
+    return json_answer({**asdict(found), "healthy": found.healthy})
 
 
 @route(

@@ -99,7 +99,7 @@ def put_value(
     summary="The commands of a board, queued, under way and ended, newest first",
     scope=Scope.READ,
     answers={200: CommandsAnswer},
-    problems=(Kind.UNKNOWN_BOARD,),
+    problems=(Kind.UNKNOWN_BOARD, Kind.JOURNAL_FAILED),
     query=Page,
 )
 def commands(services: Services, _request: Request, *, board: str, query: Page) -> Response:
@@ -115,7 +115,7 @@ def commands(services: Services, _request: Request, *, board: str, query: Page) 
     summary="One command as it stands",
     scope=Scope.READ,
     answers={200: CommandAnswer},
-    problems=(Kind.UNKNOWN_COMMAND,),
+    problems=(Kind.UNKNOWN_COMMAND, Kind.JOURNAL_FAILED),
 )
 def one_command(services: Services, _request: Request, *, command_id: str) -> Response:
     """Ids are unique over all boards."""

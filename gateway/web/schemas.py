@@ -21,7 +21,7 @@ from pydantic import (
 
 from gateway.board.commands import EXPIRES_MS, EXPIRES_OFFLINE_MS
 from gateway.board.names import unknown
-from gateway.model import BoardState, CommandOrigin, CommandState, FailsafeCause, Mode, Quality, Reason
+from gateway.model import BoardState, CommandOrigin, CommandState, FailsafeCause, Mode, Quality, Reason, Severity
 from gateway.store.history import LENGTH as HISTORY_LENGTH
 from gateway.web.inputs import NO_ALTERNATIVE, Count, Input, Seconds, Since, WaitSeconds, Whole, at_most
 
@@ -378,6 +378,25 @@ class LogAnswer(Output):
 
     items: list[LogEntryAnswer]
     next_cursor: None
+
+
+class FindingAnswer(Output):
+    """One thing that was found."""
+
+    code: str
+    severity: Severity
+    seen: str
+    meaning: str
+    cure: str
+
+
+class DiagnosisAnswer(Output):
+    """What is wrong with a board, worst first; `summary` has its figures. Notes alone are healthy."""
+
+    board: str
+    healthy: bool
+    summary: str
+    findings: list[FindingAnswer]
 
 
 class HealthAnswer(Output):

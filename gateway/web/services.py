@@ -1,13 +1,13 @@
 """What views may use: one value, made by the composition root."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.board.absence import Absence
 from gateway.board.commands import CommandQueue
 from gateway.board.names import unknown
-from gateway.model import Clock
+from gateway.model import BoardStatus, Clock, Diagnosis
 from gateway.store.journal import Journal
 from gateway.store.latest import Latest, Snapshot
 from gateway.web.problems import Kind, Problem, ProblemError
@@ -22,6 +22,7 @@ class Services:
     journal: Journal
     queues: Mapping[str, CommandQueue]
     absences: Mapping[str, Absence]
+    diagnose: Callable[[BoardStatus], Diagnosis]
     clock: Clock
     version: str
     start_id: str

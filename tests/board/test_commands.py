@@ -278,3 +278,11 @@ def test_ids_sort_by_creation_and_never_repeat_even_when_the_clock_steps_back() 
     assert given == sorted(set(given))
     assert {len(each) for each in given} == {24}
     assert all(each.isalnum() for each in given)
+
+
+def test_ids_of_a_new_life_follow_those_of_the_last_though_the_clock_was_set_back() -> None:
+    clock = FakeClock()
+    newest = CommandIds(clock).next()
+    clock.now -= 86_400
+    ids = CommandIds(clock, newest=newest)
+    assert newest < ids.next() < ids.next()

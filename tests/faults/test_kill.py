@@ -222,7 +222,6 @@ def test_a_cold_board_whose_hello_answers_are_lost_is_unknown_and_never_asked_to
 
 
 @pytest.mark.fault(16)
-@pytest.mark.xfail(strict=True, reason="what a restored journal holds as queued runs again")
 def test_a_restored_journal_runs_nothing_again_that_it_holds_as_queued() -> None:
     """The board is ahead of it, so nobody can tell what of that has run."""
     world = World(poll_interval_s=0.5)

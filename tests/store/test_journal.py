@@ -176,6 +176,23 @@ def test_what_was_cancelled_in_time_is_not_written(journal: Journal) -> None:
     assert not kept[0].cancel()
 
 
+def test_it_tells_its_newest_id_and_why_nothing_can_be_kept(journal: Journal, disk: Disk) -> None:
+    assert journal.newest_id() is None
+    for number, board in enumerate(("uno", "mega", "uno")):
+        journal.record(command(number, board=board))
+    journal.commit_pending()
+    assert journal.newest_id() == command(2).id
+    assert journal.fault is None
+    disk.failure = JournalError("the disk is full")
+    journal.record(command(3))
+    journal.commit_pending()
+    assert journal.fault == "the disk is full"
+    disk.failure = None
+    journal.record(command(4))
+    journal.commit_pending()
+    assert journal.fault is None
+
+
 @pytest.mark.parametrize("state", [CommandState.QUEUED, CommandState.DONE])
 def test_a_row_that_can_not_be_kept_harms_no_other(
     journal: Journal, state: CommandState, caplog: pytest.LogCaptureFixture

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, cast
+from typing import Any, Never, cast
 
 from werkzeug.test import Client, TestResponse
 
@@ -26,12 +26,15 @@ from gateway.model import (
     Command,
     CommandError,
     CommandState,
+    Diagnosis,
     FailsafeCause,
+    Finding,
     IdempotencyKey,
     LogEntry,
     Reason,
     Sample,
     Schema,
+    Severity,
     Sketch,
     Value,
     ValueType,
@@ -190,6 +193,7 @@ class Desk:
             journal=self.journal,
             queues={"uno": self.queue, "mega": self._queue("mega", wake=lambda: None)},
             absences={name: Absence(wake=self.work, clock=self.clock) for name in ("uno", "mega")},
+            diagnose=self.diagnose,
             clock=self.clock,
             version="9.8.7",
             start_id="5eed",
@@ -199,6 +203,13 @@ class Desk:
         )
         self.sample(VALUES)
         self.latest.append_log("uno", LogEntry(STARTED_AT, "text", "temperature \\x1b[31m high"))
+
+    def diagnose(self, status: BoardStatus) -> Diagnosis:
+        """By what stands in the status alone."""
+        if status.reason is None:
+            return Diagnosis(status.board, "all is well", ())
+        finding = Finding(status.reason, Severity.PROBLEM, status.detail or "", "it is gone", "plug it in")
+        return Diagnosis(status.board, "it is offline", (finding,))
 
     def _queue(self, board: str, *, wake: Callable[[], None]) -> CommandQueue:
         return CommandQueue(
@@ -323,7 +334,13 @@ class Desk:
             refused.set_exception(JournalError("the disk is full"))
             return refused
 
+        def unread(*_asked: object, **_how: object) -> Never:
+            raise JournalError("the disk can't be read")
+
         self.journal.record = record  # type: ignore[method-assign]
+        self.journal.page = unread  # type: ignore[method-assign]
+        get = self.journal.get
+        self.journal.get = lambda command_id: get(command_id) or unread()  # type: ignore[method-assign]
         return self
 
     def sent_command(self) -> str:
