@@ -221,6 +221,22 @@ def test_beats_that_a_busy_sketch_missed_are_counted_however_many(busy_s: float)
     assert counter(world, "samples_skipped") == pytest.approx(gap_ms / 2 - 1, abs=1)
 
 
+def test_what_is_missing_while_the_first_answer_is_lost_is_counted() -> None:
+    """The board streams since it was first asked, though the host had to ask twice."""
+    world = streaming()
+    tap = Tap(world, lambda frame: [frame] if frame.type != Stream.TYPE | 0x80 or len(asked()) > 1 else [])
+
+    def asked() -> list[float]:
+        return tap.times(Stream.TYPE)
+
+    world.at(0.025, lambda: setattr(world.board.port, "has_room", False))
+    world.at(0.065, lambda: setattr(world.board.port, "has_room", True))
+    world.run(0.5)
+    assert [at_s - 1000 for at_s in asked()] == [0, pytest.approx(0.03)]
+    assert max(later - former for former, later in pairwise(uptimes(world))) == 50
+    assert counter(world, "samples_skipped") == 4
+
+
 def test_what_a_log_line_used_up_is_no_skipped_sample() -> None:
     world = streaming()
     session = world.board._session  # the sketch prints by the library
