@@ -16,6 +16,7 @@ from gateway.cli.options import configuration, running_gateway
 from gateway.errors import GatewayError
 from gateway.model import Reason
 from gateway.resources import bundled_image, bundled_sketch
+from gateway.tools.boot_port import check_flashable
 from gateway.tools.client import GatewayClient
 from gateway.tools.flash import ImageFile, Offer, Target, Written, flash, look, look_again, read_image, same_port
 from gateway.tools.models import Model, model_called
@@ -36,7 +37,9 @@ class Flashing:
         self._target = target
         self._model = model
         self._own = read_image(hex_file, hex_file.name) if hex_file else None
-        self._title = self._own.title if self._own else bundled_sketch()
+        with _whole_installation():
+            self._bundled = bundled_sketch()
+        self._title = self._own.title if self._own else self._bundled
         self._asks = asks
         self._as_json = as_json
 
@@ -45,7 +48,7 @@ class Flashing:
         self._say(f"{self._target.port}: asking what runs there, which may take some seconds")
         before = look(self._target)
         self._say(f"{self._target.port}: {_summary(before)}")
-        if self._asks and not _is_bundled(before):
+        if self._asks and before.sketch != self._bundled.split()[0]:
             self._ask()
         model = self._model or model_by_usb(self._target.port) or model_called(before.model or "")
         written = flash(self._target, model, self._image_for, steps=self._step)
@@ -103,6 +106,7 @@ def find_target(config_file: Path | None, gateway_url: str | None, *, board: str
     url = ports[board] if board is not None else port or AUTO
     if url == AUTO:
         url = only_board().port
+    check_flashable(url)
     owned = {name: own for name, own in ports.items() if gateway is not None and same_port(own, url)}
     name = board if board in owned else next(iter(owned), None)
     return Target(url, baud=bauds.get(board or name or ""), gateway=gateway if name else None, board=name)
@@ -128,10 +132,6 @@ def _only_board(ports: Mapping[str, str]) -> str | None:
 
 
 # ---- what is said ----
-
-
-def _is_bundled(offer: Offer) -> bool:
-    return offer.sketch is not None and offer.sketch == bundled_sketch().split()[0]
 
 
 def _summary(offer: Offer) -> str:
@@ -183,8 +183,15 @@ def _offer_document(offer: Offer) -> dict[str, object]:
 
 def _bundled(model: Model) -> ImageFile:
     """The shipped image of a model. Raises GatewayError where it is missing."""
-    try:
+    with _whole_installation():
         shipped = bundled_image(model.image)
+    return read_image(shipped.file, f"{shipped.sketch} {shipped.version}")
+
+
+@contextlib.contextmanager
+def _whole_installation() -> Iterator[None]:
+    """Within it packaged files are looked for; one that is missing is a GatewayError."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise GatewayError(str(error)) from error
-    return read_image(shipped.file, f"{shipped.sketch} {shipped.version}")

@@ -104,7 +104,7 @@ def checked_url(text: str) -> str:
     """An address as people write it, `localhost:8080` too. ValueError, with the cure, for what is none."""
     url = text if "://" in text else f"http://{text}"
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if parts.scheme not in ("http", "https") or not parts.hostname or " " in text or parts.query or parts.fragment:
         raise ValueError(f"{text} is no address of a gateway; write http://127.0.0.1:8080")
     return url.rstrip("/")
 

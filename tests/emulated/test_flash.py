@@ -4,9 +4,11 @@ What was written is read from the emulated chip itself, and compared with the im
 USB boards are not here: simavr can't run their bootloader, see tests/tools/test_avrdude.py.
 """
 
+import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -50,16 +52,22 @@ class Done:
         return json.loads(self.out)
 
 
-def start_flash(*arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+def start_flash(
+    *arguments: str, environ: Mapping[str, str] | None = None, terminal: int | None = None
+) -> subprocess.Popen[str]:
+    """The command as a process; all its streams are the `terminal`, if there is one, which is closed here."""
+    process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "flash", *arguments],
         cwd="/",  # no config.yaml there
         env={**os.environ, "GATEWAY_HTTP__LISTEN": "127.0.0.1:0", **(environ or {})},  # of no other gateway here
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL if terminal is None else terminal,
+        stdout=subprocess.PIPE if terminal is None else terminal,
+        stderr=subprocess.PIPE if terminal is None else terminal,
         text=True,
     )
+    if terminal is not None:
+        os.close(terminal)
+    return process
 
 
 def ended(process: subprocess.Popen[str]) -> Done:
@@ -167,6 +175,41 @@ def test_nothing_is_written_where_no_bootloader_answers(bench: Bench, tmp_path: 
     assert done.code == 3
     assert "no bootloader answers (tried stk500boot at 115200 baud), and nothing was written" in done.err
     assert holds(chip, shipped("uno"))
+
+
+@pytest.mark.needs("posix")
+def test_on_a_terminal_it_asks_and_shows_how_far_it_is(
+    bench: Bench, tmp_path: Path, sketch: Callable[[str, str], Path]
+) -> None:
+    import pty
+
+    ledger, chip = sketch("ledger", "uno"), tmp_path / "flash.bin"
+    with EmulatedBoard(bench.binary, options(bench, UPLOADS[0], chip, image=ledger)) as board:
+        for answer, code in ((b"n", 1), (b"y", 0)):
+            screen, terminal = pty.openpty()
+            process = start_flash("--port", str(board.port), terminal=terminal)
+            shown = b""
+            while b"Replace it by gateway 1.0.0? [y/N]" not in shown:
+                shown += os.read(screen, 4096)
+            os.write(screen, answer + b"\n")
+            shown += read_to_the_end(screen)
+            assert process.wait(FLASH_S) == code, shown
+            if answer == b"n":
+                assert b"nothing was written" in shown
+                assert b"Writing" not in shown
+        for step in (b"Writing   ", b"Verifying "):
+            assert re.search(re.escape(step) + rb" *\[#+\] +100%", shown)
+    assert holds(chip, shipped("uno"))
+
+
+def read_to_the_end(screen: int) -> bytes:
+    """What else is shown, until the program has closed the terminal."""
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux tells it
+        while data := os.read(screen, 4096):
+            shown += data
+    os.close(screen)
+    return shown
 
 
 # ---- interrupted ----
