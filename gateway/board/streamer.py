@@ -138,7 +138,7 @@ class Streamer:
             case Refused(error=error):
                 self._refuse(error_name(error.code))
             case _:
-                self._reporter.polls_missed += 1
+                self._reporter.missed_poll()
                 self._renewal_s = self._clock.monotonic()
         return False
 
