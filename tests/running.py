@@ -39,7 +39,65 @@ class Answer:
         return json.loads(self.body)
 
 
-class GatewayProcess:
+class Served:
+    """A gateway that serves on `url`, as its clients see it."""
+
+    url: str
+
+    @contextmanager
+    def connection(self) -> Iterator[http.client.HTTPConnection]:
+        """A connection of one's own, kept alive between requests."""
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def request(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """One request; a path without a leading slash stands under /api/v1/."""
+        with self.connection() as connection:
+            sent = None if body is None else json.dumps(body)
+            typed = {"Content-Type": "application/json"} if body is not None else {}
+            connection.request(
+                method, path if path.startswith("/") else f"/api/v1/{path}", sent, {**typed, **(headers or {})}
+            )
+            response = connection.getresponse()
+            return Answer(response.status, dict(response.getheaders()), response.read())
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """GET."""
+        return self.request("GET", path, headers=headers)
+
+    def command(self, body: Mapping[str, object], *, board: str = "board", wait: str = "10s") -> Any:
+        """Posts a command and waits for its end; the resource."""
+        answer = self.request("POST", f"boards/{board}/commands?wait={wait}", body)
+        assert answer.status in (200, 202), (answer.status, answer.body)
+        return answer.json
+
+    def state(self, board: str = "board") -> str:
+        """The board's state."""
+        return str(self.get(f"boards/{board}").json["state"])
+
+    def reading(self, channel: str, *, board: str = "board") -> Any:
+        """One reading."""
+        return self.get(f"boards/{board}/readings/{channel}").json
+
+    def until(self, look: Callable[[], T], wanted: Callable[[T], bool], *, patience_s: float = PATIENCE_S) -> T:
+        """Looks again and again, as a user with curl would, until what is seen is what is wanted."""
+        deadline_s = time.monotonic() + patience_s
+        pause = threading.Event()
+        while not wanted(seen := look()):
+            assert time.monotonic() < deadline_s, f"still {seen!r} after {patience_s} s"
+            pause.wait(LOOK_AGAIN_S)
+        return seen
+
+    def wait_state(self, state: str, *, board: str = "board") -> None:
+        """Until the board is in that state."""
+        self.until(lambda: self.state(board), lambda seen: seen == state)
+
+
+class GatewayProcess(Served):
     """A context manager around one process; `arguments` follow `gateway run`."""
 
     def __init__(self, *arguments: str, config: str | None = None, environ: Mapping[str, str] | None = None) -> None:
@@ -141,57 +199,3 @@ class GatewayProcess:
                     raise AssertionError(f"the gateway ended without {pattern!r}:\n{''.join(self._lines)}")
                 if not self._changed.wait(deadline_s - time.monotonic()):
                     raise AssertionError(f"no {pattern!r} within {PATIENCE_S} s:\n{''.join(self._lines)}")
-
-    # ---- HTTP ----
-
-    @contextmanager
-    def connection(self) -> Iterator[http.client.HTTPConnection]:
-        """A connection of one's own, kept alive between requests."""
-        host, _, port = self.url.removeprefix("http://").rpartition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-    def request(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Answer:
-        """One request; a path without a leading slash stands under /api/v1/."""
-        with self.connection() as connection:
-            sent = None if body is None else json.dumps(body)
-            typed = {"Content-Type": "application/json"} if body is not None else {}
-            connection.request(
-                method, path if path.startswith("/") else f"/api/v1/{path}", sent, {**typed, **(headers or {})}
-            )
-            response = connection.getresponse()
-            return Answer(response.status, dict(response.getheaders()), response.read())
-
-    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """GET."""
-        return self.request("GET", path, headers=headers)
-
-    def command(self, body: Mapping[str, object], *, board: str = "board", wait: str = "10s") -> Any:
-        """Posts a command and waits for its end; the resource."""
-        answer = self.request("POST", f"boards/{board}/commands?wait={wait}", body)
-        assert answer.status in (200, 202), (answer.status, answer.body)
-        return answer.json
-
-    def state(self, board: str = "board") -> str:
-        """The board's state."""
-        return str(self.get(f"boards/{board}").json["state"])
-
-    def reading(self, channel: str, *, board: str = "board") -> Any:
-        """One reading."""
-        return self.get(f"boards/{board}/readings/{channel}").json
-
-    def until(self, look: Callable[[], T], wanted: Callable[[T], bool], *, patience_s: float = PATIENCE_S) -> T:
-        """Looks again and again, as a user with curl would, until what is seen is what is wanted."""
-        deadline_s = time.monotonic() + patience_s
-        pause = threading.Event()
-        while not wanted(seen := look()):
-            assert time.monotonic() < deadline_s, f"still {seen!r} after {patience_s} s"
-            pause.wait(LOOK_AGAIN_S)
-        return seen
-
-    def wait_state(self, state: str, *, board: str = "board") -> None:
-        """Until the board is in that state."""
-        self.until(lambda: self.state(board), lambda seen: seen == state)

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from gateway import duration
 from gateway.config import KEYS, Address, Config, load
 from gateway.config import source as yaml_source
-from gateway.config.model import ITEMS, SECTIONS, Section
+from gateway.config.model import ITEMS, NAME, SECTIONS, Section
 from gateway.config.values import INEXACT_BAUDS
 from gateway.errors import ConfigError
 
 Write = Callable[[str], Path]
 ROOT = Path(__file__).parent.parent
-BOARD_KEYS = ", ".join(path[-1] for path in KEYS if path[:1] == ("boards",))
+BOARD_KEYS = [info.alias or name for name, info in SECTIONS["boards", NAME].model_fields.items()]
 ONE_KIND = "needs a channel with its value, or an action with its arguments"
 HOST_AND_PORT = 'must be HOST:PORT, such as 127.0.0.1:8080 or "[::1]:8080"'
 HOST_NAME = "must be a host name without scheme or port, such as gateway.example"
@@ -284,13 +284,12 @@ def test_a_huge_file_is_refused_unread(write: Write) -> None:
         ("listen: x", "1:16: boards.uno.listen: unknown key; did you mean http.listen?"),
         (
             "wibble: x",
-            f"1:16: boards.uno.wibble: unknown key; known: {BOARD_KEYS}",
+            f"1:16: boards.uno.wibble: unknown key; known: {', '.join(BOARD_KEYS)}",
         ),
         ("port: 3", "1:22: boards.uno.port: must be text, not 3"),
-        ("port: ''", "1:22: boards.uno.port: must name a port, such as /dev/ttyACM0, COM3 or virtual://uno"),
         (
-            "port: auto",
-            "1:22: boards.uno.port: finding a board by itself is not built yet: name its port, such as /dev/ttyACM0",
+            "port: ''",
+            "1:22: boards.uno.port: must name a port, such as /dev/ttyACM0, COM3 or virtual://uno, or be auto",
         ),
         ("port: sockets://a:1", "1:22: boards.uno.port: sockets:// opens nothing; did you mean socket://a:1?"),
         ("port: ftp://a", "1:22: boards.uno.port: ftp:// opens nothing; known: virtual, socket, rfc2217"),
@@ -486,7 +485,7 @@ def test_no_character_of_the_file_moves_the_cursor(write: Write) -> None:
     found = problems(write('"a\\e[2J": 1\nboards: {uno: {port: "\\x07", baud: "\\ud800", queue_limit: "\\e[2J"}}\n'))
     assert found == [
         "config.yaml:1:1: a key must be a plain word",
-        "config.yaml:2:22: boards.uno.port: must name a port, such as /dev/ttyACM0, COM3 or virtual://uno",
+        "config.yaml:2:22: boards.uno.port: must name a port, such as /dev/ttyACM0, COM3 or virtual://uno, or be auto",
         "config.yaml:2:36: boards.uno.baud: not a value of its tag str",
         r'config.yaml:2:59: boards.uno.queue_limit: must be a whole number, not "\u001b[2J"',
     ]
@@ -676,12 +675,17 @@ def test_port_alone_makes_one_board() -> None:
     assert config.state_dir == Path(".gateway")
 
 
+def test_a_board_found_by_itself_needs_no_file() -> None:
+    board = load(None, environ={}, port="auto").boards["board"]
+    assert (board.port, board.match) == ("auto", None)
+
+
 def test_a_fault_without_a_file_names_its_key() -> None:
     assert problems(None, environ={"GATEWAY_BOARDS__BOARD__POLL_INTERVAL": "1"}, port="COM3") == [
         "GATEWAY_BOARDS__BOARD__POLL_INTERVAL: boards.board.poll_interval: needs a unit: 1ms or 1s"
     ]
     assert problems(None, port="") == [
-        "--port: boards.board.port: must name a port, such as /dev/ttyACM0, COM3 or virtual://uno"
+        "--port: boards.board.port: must name a port, such as /dev/ttyACM0, COM3 or virtual://uno, or be auto"
     ]
 
 
@@ -700,6 +704,79 @@ def test_state_dir_is_beside_the_file_unless_systemd_or_the_user_says_otherwise(
     assert load(path, environ={"STATE_DIRECTORY": "/var/lib/gateway"}).state_dir == path.parent / "../kept"
 
 
+# ---- a board's identity ----
+
+
+def match_of(path: Path, *, board: str = "uno", **environ: str) -> tuple[str | None, str | None, str | None]:
+    match = load(path, environ=environ).boards[board].match
+    assert match is not None
+    return match.board_id, match.usb_serial, match.location
+
+
+def test_a_board_is_looked_for_by_what_it_is(write: Write) -> None:
+    path = write('boards: {uno: {port: auto, match: {board_id: 1A2B3C4D, usb_serial: "0557", location: 1-1.4}}}')
+    assert load(path, environ={}).boards["uno"].port == "auto"
+    assert match_of(path) == ("1a2b3c4d", "0557", "1-1.4")
+    assert load(write("boards: {uno: {port: auto}}"), environ={}).boards["uno"].match is None
+
+
+def test_an_id_without_a_letter_keeps_its_zeros(write: Write) -> None:
+    assert match_of(write("boards: {uno: {port: auto, match: {board_id: 00001234}}}"))[0] == "00001234"
+
+
+def test_an_identity_comes_from_the_environment_too(write: Write) -> None:
+    path = write("boards: {uno: {port: auto, match: {location: 1-1.4}}}")
+    assert match_of(path, GATEWAY_BOARDS__UNO__MATCH__BOARD_ID="1a2b3c4d") == ("1a2b3c4d", None, "1-1.4")
+    path = write("boards: {uno: {port: auto}}")
+    assert match_of(path, GATEWAY_BOARDS__UNO__MATCH__LOCATION="2-1") == (None, None, "2-1")
+
+
+@pytest.mark.parametrize(
+    ("board", "fault"),
+    [
+        ("port: auto, match: 7", "1:35: boards.uno.match: must hold keys and values, not 7"),
+        (
+            "port: auto, match: {}",
+            '1:35: boards.uno.match: needs board_id, usb_serial or location, such as {board_id: "1a2b3c4d"}',
+        ),
+        (
+            "port: auto, match: {serial: x}",
+            "1:36: boards.uno.match.serial: unknown key; did you mean usb_serial?",
+        ),
+        (
+            "port: auto, match: {board_id: 1a2b}",
+            '1:46: boards.uno.match.board_id: must be 8 hexadecimal digits in quotes, such as "1a2b3c4d", not "1a2b"',
+        ),
+        (
+            "port: auto, match: {usb_serial: 0557}",
+            "1:48: boards.uno.match.usb_serial: must be text in quotes, as `gateway ports` shows it: "
+            "numbers lose their leading zeros",
+        ),
+        (
+            "port: auto, match: {location: true}",
+            "1:46: boards.uno.match.location: must be text as `gateway ports` shows it, not true",
+        ),
+        (
+            "port: virtual://uno, match: {location: 1-1}",
+            "1:44: boards.uno.match: a virtual board is made for its port and has nothing to be told by: "
+            "leave match out",
+        ),
+        (
+            "port: socket://a:1, match: {usb_serial: x}",
+            "1:43: boards.uno.match: usb_serial and location are not known behind socket://; board_id is",
+        ),
+    ],
+)
+def test_rules_of_an_identity(write: Write, board: str, fault: str) -> None:
+    assert problems(write(f"boards: {{uno: {{{board}}}}}")) == [f"config.yaml:{fault}"]
+
+
+def test_two_boards_are_not_told_by_the_same(write: Write) -> None:
+    text = "boards:\n  a: {port: auto, match: {board_id: 1a2b3c4d}}\n  b: {port: auto, match: {board_id: 1A2B3C4D}}"
+    assert problems(write(text)) == ["config.yaml:3:37: boards.b.match.board_id: 1A2B3C4D is told of board a already"]
+    assert load(write("boards: {a: {port: auto}, b: {port: auto}}"), environ={}).boards.keys() == {"a", "b"}
+
+
 # ---- the schema ----
 
 
@@ -714,7 +791,8 @@ def test_every_key_has_a_description() -> None:
 def test_the_schema_writes_keys_as_the_file_does() -> None:
     schema = Config.model_json_schema()
     board = schema["$defs"]["BoardConfig"]
-    assert set(board["properties"]) == {path[-1] for path in KEYS if path[0] == "boards"}
+    assert list(board["properties"]) == BOARD_KEYS
+    assert list(schema["$defs"]["MatchConfig"]["properties"]) == ["board_id", "usb_serial", "location"]
     assert board["required"] == ["port"]
     assert board["additionalProperties"] is False
     assert board["properties"]["poll_interval"]["default"] == "100ms"

@@ -1,7 +1,11 @@
-"""From the answer to HELLO to `online`: schema, settlement, epoch, latch, first readings. Runs in the board thread."""
+"""From the answer to HELLO to `online`: schema, identity, settlement, epoch, latch, first readings.
+
+Runs in the board thread.
+"""
 
 from gateway.board.commands import Journal
 from gateway.board.describe import SchemaRecords, describe
+from gateway.board.identity import Identity
 from gateway.board.lane import CommandLane
 from gateway.board.latch import Latch, cause_in_hello
 from gateway.board.poller import Poller
@@ -21,6 +25,7 @@ class BringUp:
         self,
         *,
         reporter: Reporter,
+        identity: Identity,
         lane: CommandLane,
         latch: Latch,
         poller: Poller | Streamer,
@@ -29,6 +34,7 @@ class BringUp:
         clock: Clock,
     ) -> None:
         self._reporter = reporter
+        self._identity = identity
         self._lane = lane
         self._latch = latch
         self._poller = poller
@@ -37,8 +43,10 @@ class BringUp:
         self._clock = clock
 
     def run(self, hello: HelloReply) -> Procedure[None]:
-        """Brings the board up that gave this answer. Raises SchemaError and ProcedureFailed."""
+        """Brings the board up that gave this answer. Raises SchemaError, ProcedureFailed, and LinkError for another
+        board than the one that is meant."""
         schema = yield from describe(hello, self._schemas)
+        schema = yield from self._identity.confirm(hello, schema)
         self._reporter.update(schema=schema)
         settled = yield from self._settle(hello, schema)
         if settled:

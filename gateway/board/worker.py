@@ -19,6 +19,7 @@ from gateway.board.bring_up import BringUp
 from gateway.board.commands import CommandQueue, CommandRequest, Journal
 from gateway.board.conversation import Conversation, Link, Parts
 from gateway.board.describe import SchemaRecords
+from gateway.board.identity import Identity
 from gateway.board.lane import CommandLane
 from gateway.board.latch import Latch
 from gateway.board.on_connect import OnConnect
@@ -29,6 +30,7 @@ from gateway.board.streamer import SHORTEST_POLL_S, Streamer
 from gateway.board.vitals import VitalsKeeper
 from gateway.errors import BoardOffline, LinkError, WrongState
 from gateway.heartbeat import Heartbeat
+from gateway.link.arbiter import Finder, Found, PortArbiter, StillLooking, Wanted
 from gateway.link.serial_port import is_virtual, open_port
 from gateway.link.wake import Wake
 from gateway.model import BoardState, BoardStatus, Clock, Command, FailsafeCause, Mode, Reason
@@ -36,7 +38,7 @@ from gateway.protocol.connect import DEFAULT_BAUD, connect_plan
 from gateway.protocol.session import Session, Terms, following_session
 
 REOPEN_S = 0.1  # after a session was lost: the board is most likely still there
-PORT_MISSING_S = 0.5  # looking for a port that is not there costs next to nothing
+LOOKING_S = 0.5  # between two looks for a port that is not there, which cost next to nothing
 SKETCH_FAILSAFE_S = 2.0  # a sketch's own limit of silence, unless it sets another; the shorter of the two counts
 SIGNS_OF_LIFE = 4  # within the limit, so that one lost PING trips nothing
 
@@ -105,6 +107,7 @@ class BoardWorker:
         under_way: Command | None = None,
         latched: FailsafeCause | None = None,
         absence: Absence | None = None,
+        finder: Finder | None = None,
         clock: Clock = time,
         open_link: Opener = open_port,
         uniform: Callable[[], float] = random.random,
@@ -113,6 +116,8 @@ class BoardWorker:
         self._wake = wake
         self._clock = clock
         self._open_link = open_link
+        self._finder = finder or PortArbiter([Wanted(settings.name, settings.port)]).finder(settings.name)
+        self._told_found = ""
         self._backoff = Backoff(random=uniform)
         self._session_id = 1 + int(uniform() * 0xFFFFFFFE)
         self._stopping = threading.Event()
@@ -145,6 +150,7 @@ class BoardWorker:
             vitals=VitalsKeeper(reporter=reporter, clock=clock),
             bring_up=BringUp(
                 reporter=reporter,
+                identity=Identity(self._finder, reporter=reporter, journal=journal, schemas=schemas),
                 lane=lane,
                 latch=latch,
                 poller=poller,
@@ -198,10 +204,17 @@ class BoardWorker:
     def _one_link(self) -> float:
         """One attempt, from opening the port to losing it; gives the seconds to rest before the next."""
         try:
-            link = self._open_link(self._settings.port, baud=self._settings.baud or DEFAULT_BAUD, wake=self._wake)
+            found = self._finder.find()
+        except StillLooking:
+            return LOOKING_S
         except LinkError as error:
             self._offline(error)
-            return self._pause_after(error.reason, established=False)
+            return LOOKING_S
+        try:
+            link = self._open_link(found.port, baud=self._settings.baud or DEFAULT_BAUD, wake=self._wake)
+        except LinkError as error:
+            return self._lost(error, established=False)
+        self._tell_found(found)
         session = self._new_session(link.traits)
         try:
             return self._converse(link, Conversation(link, session, self._parts))
@@ -217,9 +230,21 @@ class BoardWorker:
                 deadline_s = conversation.deadline_s()
                 link.wait(None if deadline_s is None else max(0.0, deadline_s - self._clock.monotonic()))
         except LinkError as error:
-            self._offline(error)
-            return self._pause_after(error.reason, established=conversation.established)
+            return self._lost(error, established=conversation.established)
         return 0.0
+
+    def _tell_found(self, found: Found) -> None:
+        self._parts.reporter.update(port=found.port)
+        if found.told and found.told != self._told_found:
+            self._told_found = found.told
+            self._parts.reporter.event(found.told, level=logging.INFO)
+
+    def _lost(self, error: LinkError, *, established: bool) -> float:
+        """Gives the seconds to rest; none, and nothing to tell, while another port may be the board's."""
+        if not established and self._finder.in_vain(error):
+            return 0.0
+        self._offline(error)
+        return self._pause_after(error.reason, established=established)
 
     def _new_session(self, traits: Traits) -> Session:
         self._session_id = following_session(self._session_id)
@@ -246,7 +271,7 @@ class BoardWorker:
         why = f"board {self._settings.name} is offline, {error.reason}: {error}"
         self._refuse(BoardOffline(why))
         self._parts.lane.lost(self._clock.monotonic())
-        self._parts.reporter.went_offline(error.reason, str(error))
+        self._parts.reporter.went_offline(error.reason, str(error), port=self._settings.port)
 
     def _refuse(self, refusal: BoardOffline | WrongState) -> None:
         """Neither commands nor orders can be carried out now."""
@@ -258,7 +283,7 @@ class BoardWorker:
             self._backoff.reset()
             return REOPEN_S
         if reason is Reason.PORT_MISSING:
-            return PORT_MISSING_S
+            return LOOKING_S
         return self._backoff.next_s()
 
     def _rest(self, pause_s: float) -> None:
@@ -288,7 +313,7 @@ class BoardWorker:
         self._absence.port_taken()
 
     def _tell_away(self, state: BoardState) -> None:
-        name, port = self._settings.name, self._settings.port
+        name, port = self._settings.name, self._parts.reporter.status.port
         detail = f"its port {port} is let go; POST /api/v1/boards/{name}/resume takes it back"
         self._refuse(WrongState(f"board {name} is {state}: {detail}"))
         self._parts.reporter.went_away(state, detail)

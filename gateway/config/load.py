@@ -21,6 +21,7 @@ VARIABLE_PREFIX = "GATEWAY_"
 STATE_VARIABLE = "STATE_DIRECTORY"  # set by systemd; several are separated by colons
 
 VIRTUAL = "virtual://"
+AUTO = "auto"  # any number of boards may be looked for
 
 VirtualCheck = Callable[[str], object]
 """Raises ValueError, saying what would be right, for a URL that means no virtual board."""
@@ -135,6 +136,7 @@ class _Draft:
     def check(self) -> Config:
         """The values as a `Config`, or a ConfigError with every problem."""
         self._check_shared_ports()
+        self._check_shared_matches()
         try:
             config = Config.model_validate(self.values)
         except ValidationError as error:
@@ -168,5 +170,15 @@ class _Draft:
         """A serial port has one owner. Virtual boards are made anew for each."""
         owners: dict[str, str] = {}
         for name, port in self._ports():
-            if not port.startswith(VIRTUAL) and owners.setdefault(port, name) != name:
+            if port != AUTO and not port.startswith(VIRTUAL) and owners.setdefault(port, name) != name:
                 self._report.add_at(("boards", name, "port"), f"{port} is the port of board {owners[port]} already")
+
+    def _check_shared_matches(self) -> None:
+        """What tells one board can't tell another."""
+        owners: dict[tuple[str, str], str] = {}
+        for name, board in self._boards().items():
+            match = board.get("match") if isinstance(board, dict) else None
+            for key, value in match.items() if isinstance(match, dict) else ():
+                owner = owners.setdefault((key, str(value).lower()), name)
+                if value is not None and owner != name:
+                    self._report.add_at(("boards", name, "match", key), f"{value} is told of board {owner} already")

@@ -18,6 +18,7 @@ from gateway.config.values import (
     Address,
     Arguments,
     Baud,
+    BoardId,
     BoardName,
     Directory,
     File,
@@ -27,6 +28,7 @@ from gateway.config.values import (
     OptionalScalar,
     Port,
     Seconds,
+    UsbText,
 )
 
 STATE_DIR = ".gateway"  # beside the configuration file
@@ -34,6 +36,7 @@ JOURNAL = "journal.db"  # in it
 MIN_KEEP = "1d"  # idempotency keys live for 24 h, and mean commands
 MAX_KEEP = "3650d"
 POLL_INTERVAL = "100ms"
+VIRTUAL_SCHEMES = ("virtual", "replay")
 ROUNDING_MS = 1e-7  # less than a nanosecond: what a product of decimals may be off as a binary fraction
 MIN_HOLD_S, MAX_HOLD_S = 0.001, 65.535  # 16 bits of milliseconds on the wire
 NAME = "NAME"
@@ -143,12 +146,36 @@ class OnConnectConfig(Section):
         return self
 
 
+class MatchConfig(Section):
+    """Which board is meant; all that is given has to fit. `gateway ports` and the board resource show what to write."""
+
+    board_id: BoardId | None = Field(
+        default=None,
+        description="The board's own id, 8 hexadecimal digits in quotes. The gateway gives one to a blank board.",
+    )
+    usb_serial: UsbText | None = Field(default=None, description="The serial number of its USB chip, if it has one.")
+    location: UsbText | None = Field(
+        default=None, description="The USB port that it is plugged into, such as 1-1.4, whichever board that is."
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.board_id is None and self.usb_serial is None and self.location is None:
+            raise ValueError('needs board_id, usb_serial or location, such as {board_id: "1a2b3c4d"}')
+        return self
+
+
 class BoardConfig(Section):
     """One board."""
 
     port: Port = Field(
-        description="Where the board is: /dev/ttyACM0, COM3, socket://host:2000, rfc2217://host:2217 or virtual://uno.",
-        examples=["/dev/ttyACM0", "COM3", "socket://host:2000", "rfc2217://host:2217", "virtual://uno"],
+        description="Where the board is: auto for a board found by itself, /dev/ttyACM0, COM3, socket://host:2000, "
+        "rfc2217://host:2217 or virtual://uno.",
+        examples=["auto", "/dev/ttyACM0", "COM3", "socket://host:2000", "rfc2217://host:2217", "virtual://uno"],
+    )
+    match: MatchConfig | None = Field(
+        default=None,
+        description="Which board is meant: with port: auto it is looked for, at any other port it has to be this one.",
     )
     baud: Baud = _key(
         "baud",
@@ -222,6 +249,18 @@ class BoardConfig(Section):
             defaults[field.alias] = limits.default(field.default, poll_interval_s=poll_interval_s)
         return defaults | values
 
+    @field_validator("match")
+    @classmethod
+    def _matchable(cls, match: MatchConfig | None, info: ValidationInfo) -> MatchConfig | None:
+        scheme, is_url, _ = str(info.data.get("port", "")).partition("://")
+        if match is None or not is_url:
+            return match
+        if scheme in VIRTUAL_SCHEMES:
+            raise ValueError(f"a {scheme} board is made for its port and has nothing to be told by: leave match out")
+        if match.usb_serial is not None or match.location is not None:
+            raise ValueError(f"usb_serial and location are not known behind {scheme}://; board_id is")
+        return match
+
     @field_validator(*LIMITS)
     @classmethod
     def _within_limits(cls, value: float, info: ValidationInfo) -> float:
@@ -285,6 +324,7 @@ SECTIONS: Mapping[tuple[str, ...], type[Section]] = {
     (): Config,
     ("http",): HttpConfig,
     ("boards", NAME): BoardConfig,
+    ("boards", NAME, "match"): MatchConfig,
     ("journal",): JournalConfig,
 }
 """Where each section stands in the file."""

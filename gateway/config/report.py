@@ -102,7 +102,8 @@ def _nearest_key(path: KeyPath) -> str:
     """The nearest key of the same section; else the one of that name in another section."""
     *parents, word = path
     items = [ITEMS[name] for name in parents if name in ITEMS]
-    section = items[0] if items else SECTIONS[("boards", NAME) if parents[:1] == ["boards"] else tuple(parents)]
+    place = ("boards", NAME, *parents[2:]) if parents[:1] == ["boards"] else tuple(parents)
+    section = items[0] if items else SECTIONS[place]
     known = [info.alias or name for name, info in section.model_fields.items()]
     if items:
         return nearest(word, known)

@@ -26,6 +26,8 @@ MIN_BAUD = 9_600
 MAX_BAUD = 2_000_000  # the fastest of a 16 MHz AVR
 TOUCH_BAUD = 1_200  # opening a native USB board at this rate starts its bootloader
 INEXACT_BAUDS = (230_400, 460_800, 921_600)  # 3.5 % off or more on a 16 MHz AVR
+BOARD_ID_DIGITS = 8
+BOARD_ID_PATTERN = r"^[0-9a-f]{8}$"
 MAX_TCP_PORT = 65_535
 MAX_SHOWN = 60  # characters of a wrong value in a message
 
@@ -105,11 +107,29 @@ def _seconds(value: object) -> float:
     raise ValueError(f"must be a duration such as 500ms or 1.5s, not {shown(value)}")
 
 
+def _board_id(value: object) -> object:
+    """Eight digits without a letter are a number in YAML, whose leading zeros are lost."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = f"{value:0{BOARD_ID_DIGITS}d}"
+    if not isinstance(value, str) or not re.fullmatch(BOARD_ID_PATTERN, value.lower()):
+        raise ValueError(
+            f'must be {BOARD_ID_DIGITS} hexadecimal digits in quotes, such as "1a2b3c4d", not {shown(value)}'
+        )
+    return value.lower()
+
+
+def _usb_text(value: object) -> object:
+    """As the system lists it; a number would have lost its leading zeros."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError("must be text in quotes, as `gateway ports` shows it: numbers lose their leading zeros")
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"must be text as `gateway ports` shows it, not {shown(value)}")
+    return value.strip()
+
+
 def _port(value: str) -> str:
     if not value.strip() or not value.isprintable():
-        raise ValueError("must name a port, such as /dev/ttyACM0, COM3 or virtual://uno")
-    if value == "auto":
-        raise ValueError("finding a board by itself is not built yet: name its port, such as /dev/ttyACM0")
+        raise ValueError("must name a port, such as /dev/ttyACM0, COM3 or virtual://uno, or be auto")
     scheme, separator, rest = value.partition("://")
     if separator and scheme not in PORT_SCHEMES:
         near = get_close_matches(scheme, PORT_SCHEMES, n=1)
@@ -178,6 +198,8 @@ def _arguments(value: object) -> dict[str, bool | int | float | str] | None:
 Item = TypeVar("Item")
 BoardName = Annotated[str, StringConstraints(pattern=BOARD_NAME_PATTERN)]
 Port = Annotated[str, AfterValidator(_port)]
+BoardId = Annotated[str, PlainValidator(_board_id), WithJsonSchema({"type": "string", "pattern": BOARD_ID_PATTERN})]
+UsbText = Annotated[str, PlainValidator(_usb_text), WithJsonSchema({"type": "string"})]
 Seconds = Annotated[float, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "pattern": duration.PATTERN})]
 HostNames = Annotated[tuple[Annotated[str, AfterValidator(_host_name)], ...], BeforeValidator(_host_names)]
 ListOf = Annotated[tuple[Item, ...], BeforeValidator(_listed)]

@@ -619,7 +619,7 @@ def test_a_cached_schema_that_does_not_fit_the_board_is_asked_for_again() -> Non
     world.run(4)
     assert world.status.state is BoardState.ONLINE
     records = 1 + 4 + 1 + 1  # board, channels, action, argument
-    assert sum(asked) == records + 1, "the second time only the board's own record"
+    assert sum(asked) == records + 2, "the board's own record again, with its new id, and after the reset"
 
 
 # ---- at the edges ----
