@@ -12,6 +12,7 @@ from gateway.board.absence import Absence
 from gateway.board.commands import CommandIds, CommandQueue, CommandRequest
 from gateway.board.worker import BoardSettings, BoardWorker, initial_status
 from gateway.errors import GatewayError, LinkError
+from gateway.link.arbiter import Finder
 from gateway.link.serial_port import PortTraits
 from gateway.link.virtual_board import VirtualBoard
 from gateway.link.virtual_table import BoardTable, Core, Raw, Refused, action, argument, output, reading
@@ -26,7 +27,8 @@ from gateway.model import (
     Sample,
     ValueType,
 )
-from gateway.protocol.messages import BoardRecord, schema_hash
+from gateway.protocol.framing import Deframer, Frame, encode
+from gateway.protocol.messages import EVENTS, REPLIES, BoardRecord, Message, schema_hash
 from gateway.store.schemas import SchemaCache
 from tests.memory_journal import MemoryJournal
 
@@ -133,7 +135,15 @@ class Line:
 class World:
     """Everything around one board thread."""
 
-    def __init__(self, line: Line | None = None, *, seed: int = 1, limit: int = 10, **settings: object) -> None:
+    def __init__(
+        self,
+        line: Line | None = None,
+        *,
+        seed: int = 1,
+        limit: int = 10,
+        finder: Finder | None = None,
+        **settings: object,
+    ) -> None:
         self.clock = FakeClock()
         self.line = line or Line()
         self.random = random.Random(seed)
@@ -148,6 +158,7 @@ class World:
         self._script: list[tuple[float, int, Callable[[], object]]] = []
         self._order = itertools.count()
         self._limit = limit
+        self._finder = finder
         self.settings = replace(BoardSettings(NAME, "fake://"), **settings)  # type: ignore[arg-type]
         self.begin_life()
 
@@ -181,6 +192,7 @@ class World:
             under_way=under_way,
             latched=latched,
             absence=self.absence,
+            finder=self._finder,
             clock=self.clock,
             open_link=self.open_link,
             uniform=self.uniform,
@@ -269,6 +281,25 @@ class World:
     @property
     def status(self) -> BoardStatus:
         return self.sink.statuses[-1] if self.sink.statuses else initial_status(self.settings)
+
+
+class Liar:
+    """Changes what the board says of itself, before it goes out."""
+
+    def __init__(self, world: World, lie: Callable[[Message], Message | None]) -> None:
+        self._honest = world.board.transmit
+        self._lie = lie
+        world.board.transmit = self.transmit  # type: ignore[method-assign]
+
+    def transmit(self) -> bytes:
+        said = b""
+        for frame in Deframer().feed(self._honest()):
+            assert isinstance(frame, Frame)
+            table = EVENTS if frame.type in EVENTS else REPLIES
+            message = self._lie(table[frame.type].from_bytes(frame.payload))
+            if message is not None:
+                said += encode(message.TYPE, frame.seq, frame.sid, payload=message.to_bytes())
+        return said
 
 
 class ListSink:
