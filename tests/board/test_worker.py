@@ -9,10 +9,8 @@ import pytest
 from gateway.errors import BoardOffline, GatewayError, WrongState
 from gateway.link.virtual_board import VirtualBoard
 from gateway.model import BoardState, CommandState, FailsafeCause, Reason
-from gateway.protocol.framing import Deframer, Frame, decode, encode
+from gateway.protocol.framing import decode, encode
 from gateway.protocol.messages import (
-    EVENTS,
-    REPLIES,
     Describe,
     DescribeReply,
     ErrorCode,
@@ -23,7 +21,7 @@ from gateway.protocol.messages import (
     PollReply,
     RecordKind,
 )
-from tests.board.world import Line, World, refusal_of
+from tests.board.world import Liar, Line, World, refusal_of
 
 
 def test_a_board_comes_online_at_once_and_is_polled_at_its_interval() -> None:
@@ -508,25 +506,6 @@ def test_a_log_event_is_a_line_of_the_boards_log() -> None:
 
 
 # ---- what a board says of itself ----
-
-
-class Liar:
-    """Changes what the board says of itself, before it goes out."""
-
-    def __init__(self, world: World, lie: Callable[[Message], Message | None]) -> None:
-        self._honest = world.board.transmit
-        self._lie = lie
-        world.board.transmit = self.transmit  # type: ignore[method-assign]
-
-    def transmit(self) -> bytes:
-        said = b""
-        for frame in Deframer().feed(self._honest()):
-            assert isinstance(frame, Frame)
-            table = EVENTS if frame.type in EVENTS else REPLIES
-            message = self._lie(table[frame.type].from_bytes(frame.payload))
-            if message is not None:
-                said += encode(message.TYPE, frame.seq, frame.sid, payload=message.to_bytes())
-        return said
 
 
 def record_is(kind: RecordKind, change: Callable[[bytes], bytes]) -> Callable[[Message], Message]:
