@@ -21,6 +21,7 @@ TEST_PACKAGES = (
     "arduino-builder",  # build it as the Arduino IDE does
     "avrdude",  # upload it through the real bootloaders
     "ser2net",  # reach a board over the network
+    *("systemd", "udev"),  # check the unit and the rule of the service
 )
 COVERAGE_PERCENT = 95
 COMPLETE_PACKAGE = "gateway/protocol"  # its coverage is 100 %

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -22,6 +23,14 @@ def has_posix() -> bool:
     return True
 
 
+def has_namespaces() -> bool:
+    """Whether a program may be shown other files than those that are there."""
+    return (
+        subprocess.run(["unshare", "--map-root-user", "--mount", "true"], capture_output=True, check=False).returncode
+        == 0
+    )
+
+
 TOOLS: dict[str, Callable[[], bool]] = {
     "arduino-builder": lambda: bool(shutil.which("arduino-builder")),
     "avr-gcc": lambda: bool(shutil.which("avr-gcc")) and Path("/usr/share/arduino/hardware/arduino/avr").is_dir(),
@@ -31,6 +40,8 @@ TOOLS: dict[str, Callable[[], bool]] = {
     "g++": lambda: bool(shutil.which("g++")),
     "make": lambda: bool(shutil.which("make")),
     "ser2net": lambda: bool(shutil.which("ser2net") or shutil.which("ser2net", path="/usr/sbin")),
+    "systemd-analyze": lambda: bool(shutil.which("systemd-analyze")),
+    "udevadm": lambda: bool(shutil.which("udevadm")) and has_namespaces(),
     "posix": has_posix,
 }
 """Tools that some tests need beside Python, each with the check that finds it."""
