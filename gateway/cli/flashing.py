@@ -45,7 +45,8 @@ class Flashing:
 
     def run(self) -> None:
         """Looks, asks, writes, looks again. Raises GatewayError and click's UsageError."""
-        self._say(f"{self._target.port}: asking what runs there, which may take some seconds")
+        if self._target.gateway is None:
+            self._say(f"{self._target.port}: asking what runs there, which may take some seconds")
         before = look(self._target)
         self._say(f"{self._target.port}: {_summary(before)}")
         if self._asks and before.sketch != self._bundled.split()[0]:
@@ -74,7 +75,7 @@ class Flashing:
         if self._as_json or not sys.stdout.isatty():
             yield lambda _bytes: None
             return
-        with click.progressbar(length=size, label=f"{label:<9}") as bar:
+        with click.progressbar(length=size, label=f"{label:<9}", show_eta=False) as bar:
             yield bar.update
 
     def _report(self, before: Offer, written: Written, *, after: Offer) -> None:
@@ -87,7 +88,7 @@ class Flashing:
                 "the sketch was written and verified, but does not answer; see above, or: gateway doctor"
             )
         if self._target.gateway is None:
-            self._say(f"Next: gateway run --port {self._target.port}")
+            self._say(f"Next: gateway run{self._target.run_options}")
 
 
 # ---- which board ----
@@ -103,13 +104,18 @@ def find_target(config_file: Path | None, gateway_url: str | None, *, board: str
         board = _only_board(ports)
     if board is not None and board not in ports:
         raise click.UsageError(f"no board is called {board}; there are: {', '.join(ports) or 'none'}")
-    url = ports[board] if board is not None else port or AUTO
-    if url == AUTO:
-        url = only_board().port
+    named = ports[board] if board is not None else port or AUTO
+    url = only_board().port if named == AUTO else named
     check_flashable(url)
     owned = {name: own for name, own in ports.items() if gateway is not None and same_port(own, url)}
     name = board if board in owned else next(iter(owned), None)
-    return Target(url, baud=bauds.get(board or name or ""), gateway=gateway if name else None, board=name)
+    return Target(
+        url,
+        baud=bauds.get(board or name or ""),
+        gateway=gateway if name else None,
+        board=name,
+        run_options="" if board is not None else f" --port {named}",
+    )
 
 
 def _known_boards(

@@ -28,12 +28,13 @@ ONLINE = (BoardState.ONLINE, BoardState.DEGRADED)
 @dataclass(frozen=True, slots=True)
 class Target:
     """The board to flash: its port, its rate if it is configured (None: the usual ones are tried), and, while a gateway
-    runs on it, that gateway and the board's name there."""
+    runs on it, that gateway and the board's name there. `run_options` are those by which `gateway run` serves it."""
 
     port: str
     baud: int | None = None
     gateway: GatewayClient | None = None
     board: str | None = None
+    run_options: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,8 @@ def test_a_configured_board_has_its_port_and_rate(folder: Path, monkeypatch: pyt
 
 def test_the_only_real_board_needs_no_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "config.yaml").write_text("boards: {v: {port: 'virtual://uno'}, a: {port: /dev/ttyA}}")
-    assert found(monkeypatch, None).port == "/dev/ttyA"
+    target = found(monkeypatch, None)
+    assert (target.port, target.run_options) == ("/dev/ttyA", "")
 
 
 def test_the_port_is_the_one_that_the_running_gateway_has(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +142,8 @@ def test_auto_is_what_is_plugged_in(monkeypatch: pytest.MonkeyPatch) -> None:
     uno = ListPortInfo("/dev/ttyACM3")
     uno.vid, uno.pid = 0x2341, 0x0043
     monkeypatch.setattr("serial.tools.list_ports.comports", lambda: [uno])
-    assert found(monkeypatch, None).port == "/dev/ttyACM3"
+    target = found(monkeypatch, None)
+    assert (target.port, target.run_options) == ("/dev/ttyACM3", " --port auto")
     assert found(monkeypatch, None, port="auto").port == "/dev/ttyACM3"
 
 

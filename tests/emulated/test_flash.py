@@ -25,6 +25,7 @@ from gateway.tools.intel_hex import parse
 from tests.emulated.board import BoardOptions, EmulatedBoard
 from tests.emulated.images import SHIPPED_IMAGES, Bench
 from tests.emulated.test_bench import UPLOADS, Upload, run_avrdude
+from tests.ports.ser2net import Ser2net
 from tests.running import PATIENCE_S, GatewayProcess
 
 pytestmark = [pytest.mark.needs("simavr", "avr-gcc", "make"), pytest.mark.timeout(180)]
@@ -312,3 +313,20 @@ def test_a_port_that_the_gateway_has_is_known_by_any_of_its_names(bench: Bench, 
         done = flash("--gateway", gateway.url, "--port", str(link), "--json")
         assert done.code == 0, done.err
         assert done.json["board"] == "board"
+
+
+@pytest.mark.needs("ser2net")
+def test_a_board_on_another_machine_is_flashed_through_ser2net(bench: Bench, tmp_path: Path) -> None:
+    chip = tmp_path / "flash.bin"
+    with EmulatedBoard(bench.binary, options(bench, UPLOADS[0], chip, image=shipped("uno"))) as board:
+        device = str(board.port.resolve())
+        with (
+            Ser2net(device, "rfc2217", preload=bench.modem_shim) as ser2net,
+            GatewayProcess("--port", ser2net.url) as gateway,
+        ):
+            gateway.wait_state("online")
+            done = flash("--gateway", gateway.url, "--json")
+            assert done.code == 0, done.err
+            assert done.json["port"] == ser2net.url
+            assert gateway.state() == "online"
+    assert holds(chip, shipped("uno"))
