@@ -169,15 +169,38 @@ class ClockEstimate:
 
 
 @dataclass(frozen=True, slots=True)
+class LineHealth:
+    """Frames of the last `span_s` seconds, counted at the ends where they arrive: here and at the board."""
+
+    frames_here: int
+    rejected_here: int
+    frames_there: int
+    rejected_there: int
+    span_s: float
+
+    @property
+    def frames(self) -> int:
+        """Both ways, damaged ones too."""
+        return self.frames_here + self.frames_there
+
+    @property
+    def rejected(self) -> int:
+        """Damaged, both ways."""
+        return self.rejected_here + self.rejected_there
+
+
+@dataclass(frozen=True, slots=True)
 class BoardVitals:
-    """What a board counts itself since it began: frames by what became of them and bytes lost because nobody took them
-    in time, each modulo 65 536; its longest time between two looks at the line; and its free memory in bytes."""
+    """What a board counts itself since it began: frames by what became of them, and segments too long for one, each
+    modulo 65 536; its longest time between two looks at the line; and its free memory in bytes, 0 where it can't tell.
+    `line` is made of two such answers and more."""
 
     frames_received: int
     frames_rejected: int
     overruns: int
     loop_max_s: float
     free_ram: int
+    line: LineHealth | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from gateway.store.database import Database, JournalRefused
 from gateway.store.journal import Journal
 from gateway.store.latest import Latest
 from gateway.store.schemas import SchemaCache
+from gateway.tools.client import url_of
 from gateway.tools.doctor import diagnose
 from gateway.tools.evidence import gather
 from gateway.web.app import Services, create_app
@@ -124,7 +125,7 @@ class Gateway:
             latest=stores.latest,
             journal=stores.journal,
             queues={name: board.queue for name, board in self._boards.items()},
-            diagnose=partial(self._diagnose, state_dir=config.state_dir),
+            diagnose=partial(self._diagnose, config),
             absences={name: board.absence for name, board in self._boards.items()},
             clock=clock,
             version=__version__,
@@ -161,8 +162,9 @@ class Gateway:
         """Makes `run` return, or keeps it from serving. Any thread, a signal handler too, any number of times."""
         self._server.close()
 
-    def _diagnose(self, status: BoardStatus, *, state_dir: Path) -> Diagnosis:
-        return diagnose(gather(status, clock=self._clock, state_dir=state_dir, journal_fault=self._journal.fault))
+    def _diagnose(self, config: Config, status: BoardStatus) -> Diagnosis:
+        url, fault = url_of(config.http.listen.host, self._server.port), self._journal.fault
+        return diagnose(gather(status, clock=self._clock, state_dir=config.state_dir, url=url, journal_fault=fault))
 
     def _bind(self, app: "WSGIApplication", listen: Address, *, threads: int) -> Server:
         try:
@@ -195,7 +197,7 @@ def _stores(config: Config, clock: Clock, *, list_ports: PortLister) -> _Stores:
         stale_after_s={name: board.stale_after_s for name, board in config.boards.items()},
     )
     arbiter = PortArbiter(
-        [Wanted(name, board.port, _match(board)) for name, board in config.boards.items()],
+        wanted_boards(config),
         list_ports=list_ports,
         clock=clock,
     )
@@ -262,6 +264,11 @@ def _settings(name: str, board: BoardConfig) -> BoardSettings:
         settle_within_s=board.settle_within_s,
         on_connect=tuple(_request(command) for command in board.on_connect),
     )
+
+
+def wanted_boards(config: Config) -> list[Wanted]:
+    """What ports are to be found for."""
+    return [Wanted(name, board.port, _match(board)) for name, board in config.boards.items()]
 
 
 def _match(board: BoardConfig) -> Match:

@@ -1,8 +1,11 @@
 """`gateway doctor`: what is wrong with a board, what that means, and the command that mends it."""
 
 import json
+import os
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ COLUMNS = 79
 EXIT_FINDINGS = 1
 EXIT_NO_BOARD = 3
 COLOURS = {"problem": "red", "warning": "yellow", "note": "cyan"}
+OPENED = "the port is opened to look; a board may be reset by that"
 NOT_RUNNING = "no gateway runs, so the ports are opened to look; a board may be reset by that"
 
 Document = Mapping[str, Any]
@@ -44,7 +48,10 @@ def command(
     as_json: bool,
 ) -> None:
     """Explain what is wrong with BOARD, or with all of them. Exit code 0: healthy, 1: findings."""
-    from gateway.runtime import HostClock  # with it comes all that the command needs, and `--help` does not
+    from gateway.runtime import (
+        HostClock,
+        wanted_boards,
+    )  # with it comes all that the command needs, and `--help` does not
     from gateway.tools.examine import ask_gateway, examine
 
     clock = HostClock()
@@ -54,18 +61,21 @@ def command(
         found = [ask_gateway(client, name, closely=ask, clock=clock) for name in names]
     else:
         config = configuration(config_file, port=port)
-        click.echo(f"gateway: {NOT_RUNNING}", err=True)
-        found = [
-            examine(name, settings.port, baud=settings.baud, state_dir=config.state_dir, clock=clock)
-            for name, settings in config.boards.items()
-            if name in _named(context, board, list(config.boards))
-        ]
+        names = _named(context, board, list(config.boards))
+        click.echo(f"gateway: {NOT_RUNNING if port is None else OPENED}", err=True)
+        look = partial(examine, wanted_boards(config), state_dir=config.state_dir, clock=clock, flash=_flash(port))
+        found = [look(name, baud=config.boards[name].baud) for name in names]
     if as_json:
         click.echo(json.dumps({"items": found}, indent=2))
     else:
-        for document in found:
-            click.echo("\n".join(_lines(document)))
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        click.echo("\n".join(line for document in found for line in _lines(document, colour=colour)))
     context.exit(0 if all(document["healthy"] for document in found) else EXIT_FINDINGS)
+
+
+def _flash(port: str | None) -> str | None:
+    """What flashes the board at a port that need not be configured."""
+    return None if port is None else f"gateway flash --port {port}"
 
 
 def _named(context: click.Context, board: str | None, known: Sequence[str]) -> Sequence[str]:
@@ -78,13 +88,13 @@ def _named(context: click.Context, board: str | None, known: Sequence[str]) -> S
     return [board]
 
 
-def _lines(document: Document) -> Iterator[str]:
+def _lines(document: Document, *, colour: bool) -> Iterator[str]:
     yield from textwrap.wrap(printable(document["summary"]), COLUMNS)
     if not document["findings"]:
         yield "  Nothing is wrong with it."
     for finding in document["findings"]:
         heading = f"{finding['severity']}: {finding['code']}"
-        yield "  " + click.style(heading, fg=COLOURS[finding["severity"]])
+        yield "  " + (click.style(heading, fg=COLOURS[finding["severity"]]) if colour else heading)
         for label, text in (("seen", "seen"), ("means", "meaning"), ("do", "cure")):
             yield from textwrap.wrap(
                 printable(finding[text]),

@@ -5,8 +5,9 @@ from working first.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 
 from gateway.link.discovery import PluggedPort
 from gateway.link.holders import Holder
@@ -15,6 +16,7 @@ from gateway.model import BoardState, BoardStatus, Diagnosis, FailsafeCause, Fin
 DAY_S = 86_400.0
 MANY_RESETS = 3  # in a day; one or two are a plug, or somebody's finger
 NOISY_SHARE = 0.001  # of frames; a sound USB line loses none
+SKIPPED_SHARE = 0.01  # of samples; a busy machine loses some
 FEWEST_REJECTS = 5
 BLOCKED_LOOP_S = 0.1  # between two looks at the line
 SLOW_LATENCY_MS = 4  # of an FTDI chip; its driver begins with 16
@@ -24,18 +26,27 @@ LISTED_PORTS = 5
 MODEM_MANAGER, BRLTTY = "ModemManager", "brltty"
 BRLTTY_IDS = ("1a86:7523", "10c4:ea60")
 """Chips that brltty takes for Braille displays: CH340 and CP2102."""
+BANISHED = {
+    MODEM_MANAGER: "sudo systemctl disable --now ModemManager",
+    BRLTTY: "sudo apt remove brltty",
+}
+"""How to be rid of programs that the system starts again when they are killed."""
+SERVER_SCHEMES = ("socket://", "rfc2217://")
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was gathered about one board at `now_s` (Unix). `holders` and `may_open` are None where the system can't
-    tell, `latency_timer_ms` where the chip has none; `meddlers` are programs that run here and try serial ports."""
+    """What was gathered about one board at `now_s` (Unix). `device` is its port as the system lists it, None where it
+    does not; `holders` is None where the system can't tell, `latency_timer_ms` where the chip has none; `meddlers` are
+    programs that run here and try serial ports. `url` is where the gateway serves, `flash` what flashes this board."""
 
     status: BoardStatus
     now_s: float
+    flash: str
+    url: str
     plugged: tuple[PluggedPort, ...] = ()
+    device: PluggedPort | None = None
     holders: tuple[Holder, ...] | None = None
-    may_open: bool | None = None
     permission_cure: str = ""
     latency_timer_ms: int | None = None
     meddlers: tuple[str, ...] = ()
@@ -49,14 +60,13 @@ class Evidence:
         return self.status.board
 
     @property
-    def usb_ids(self) -> str | None:
-        """Of the device that the port is, where it is plugged in."""
-        return next((each.usb_ids for each in self.plugged if each.port == self.status.port), None)
-
-    @property
     def is_device(self) -> bool:
         """The port is a serial port of this machine."""
         return "://" not in self.status.port
+
+    def post(self, what: str) -> str:
+        """The command that has the gateway do that to the board: `clear`, `resume`."""
+        return f"curl -X POST {self.url}/api/v1/boards/{self.name}/{what}"
 
 
 Rule = Callable[[Evidence], Finding | None]
@@ -71,16 +81,22 @@ def diagnose(evidence: Evidence) -> Diagnosis:
     )
 
 
+def explain(reason: Reason, seen: str, *, flash: str) -> Finding:
+    """What a reason to be offline means, and what mends it."""
+    meaning, cure = REASONS[reason]
+    return Finding(reason, Severity.PROBLEM, seen, meaning, cure.format(flash=flash))
+
+
 def _summary(status: BoardStatus) -> str:
     counters = status.counters
-    received, rejected = counters.get("frames_received", 0), counters.get("frames_rejected", 0)
     facts = [
         f"board {status.board} is {status.state}",
         f"on {status.port}",
         f"{status.schema.sketch.name} {status.schema.sketch.version}" if status.schema else "its sketch is not known",
-        f"{received} frames taken and {rejected} rejected",
-        f"{status.resets} resets",
     ]
+    if counters:  # none where no gateway runs
+        facts.append(f"{counters['frames_received']} frames taken and {counters['frames_rejected']} rejected")
+        facts.append("never reset" if not status.resets else f"reset {_times(status.resets)}")
     if status.round_trip_s is not None:
         facts.append(f"a round trip takes {status.round_trip_s * 1000:.1f} ms")
     if status.vitals is not None:
@@ -88,6 +104,10 @@ def _summary(status: BoardStatus) -> str:
             f"its loop takes {status.vitals.loop_max_s * 1000:.1f} ms at most, {status.vitals.free_ram} bytes are free"
         )
     return ", ".join(facts)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 # ---- it does not work ----
@@ -100,9 +120,9 @@ REASONS: dict[Reason, tuple[str, str]] = {
     ),
     Reason.PORT_BUSY: (
         "Two programs on one port take bytes from each other, so the gateway stays away.",
-        "close the Arduino IDE's serial monitor, or the program named above",
+        "close the program that has it open, often the Arduino IDE's serial monitor",
     ),
-    Reason.PERMISSION_DENIED: ("This user may not open serial ports.", "sudo usermod -aG dialout $USER"),
+    Reason.PERMISSION_DENIED: ("This user may not open that port.", "sudo usermod -aG dialout $USER"),
     Reason.PORT_AMBIGUOUS: (
         "More boards are plugged in than are configured, and opening one resets it, so none is opened.",
         "gateway ports, then write a `match:` line for the board into config.yaml",
@@ -110,7 +130,7 @@ REASONS: dict[Reason, tuple[str, str]] = {
     Reason.NO_ANSWER: (
         "Nothing that can be understood comes from the board: no sketch with the bridge is on it, it hangs, or it is "
         "held in its bootloader.",
-        "press its reset button; if that does not help: gateway flash --board {board}",
+        "press its reset button; if that does not help: {flash}",
     ),
     Reason.WRONG_BAUD: (
         "The board talks, at another rate than the gateway listens.",
@@ -118,11 +138,11 @@ REASONS: dict[Reason, tuple[str, str]] = {
     ),
     Reason.WRONG_SKETCH: (
         "Another sketch is on the board.",
-        "gateway flash --board {board}, or add the bridge to that sketch: gateway sketch new NAME",
+        "{flash} (it replaces that sketch); or add the bridge to it: gateway sketch new NAME shows how",
     ),
     Reason.WRONG_VERSION: (
         "Sketch and gateway speak different versions of the link protocol.",
-        "gateway flash --board {board}",
+        "{flash}; or give your own sketch the library that gateway sketch new NAME lays down, and upload it",
     ),
     Reason.WRONG_BOARD: (
         "The board that answers is not the one that the configuration means.",
@@ -140,20 +160,40 @@ def _why_offline(evidence: Evidence) -> Finding | None:
     status = evidence.status
     if status.reason is None:
         return None
-    meaning, cure = REASONS[status.reason]
-    seen = status.detail or f"the board is {status.state}"
+    found = explain(status.reason, status.detail or f"the board is {status.state}", flash=evidence.flash)
     match status.reason:
-        case Reason.PORT_BUSY if evidence.holders:
-            named = ", ".join(map(str, evidence.holders))
-            seen, cure = f"{seen}. Held by {named}", f"close it: kill {evidence.holders[0].pid}"
+        case Reason.PORT_BUSY if evidence.is_device:
+            return _held(found, evidence)
         case Reason.PERMISSION_DENIED if evidence.permission_cure:
-            cure = evidence.permission_cure
+            return replace(found, cure=evidence.permission_cure)
+        case Reason.PORT_MISSING if evidence.status.port.startswith(SERVER_SCHEMES):
+            meaning = "The board's port is on another machine, and nobody there gives it."
+            return replace(found, meaning=meaning, cure="on that machine: systemctl status ser2net")
         case Reason.PORT_MISSING if boards := [each for each in evidence.plugged if each.may_be_board]:
             named = "; ".join(map(str, boards[:LISTED_PORTS]))
-            cure = f"write the right port into config.yaml, or `port: auto`. Plugged in: {named}"
+            return replace(found, cure=f"write the right port into config.yaml, or `port: auto`. Plugged in: {named}")
         case _:
-            pass
-    return Finding(status.reason, Severity.PROBLEM, seen, meaning, cure.format(board=status.board))
+            return found
+
+
+def _held(found: Finding, evidence: Evidence) -> Finding:
+    if not evidence.holders:  # those of other users can't be seen
+        return replace(found, cure=f"sudo fuser -v {evidence.status.port} names the program; close it")
+    holder = evidence.holders[0]
+    cure = BANISHED.get(holder.program) or f"close {holder.program}, or: kill {holder.pid}"
+    return replace(found, seen=f"{found.seen}. Held by {', '.join(map(str, evidence.holders))}", cure=cure)
+
+
+def _connecting(evidence: Evidence) -> Finding | None:
+    if evidence.status.state is not BoardState.CONNECTING:
+        return None
+    return Finding(
+        "connecting",
+        Severity.NOTE,
+        evidence.status.detail or "the board is being connected",
+        "That takes 2 s, and some 8 s where its rate has to be searched for.",
+        f"wait a moment, then again: gateway doctor {evidence.name}",
+    )
 
 
 def _degraded(evidence: Evidence) -> Finding | None:
@@ -176,27 +216,33 @@ def _journal(evidence: Evidence) -> Finding | None:
         Severity.PROBLEM,
         evidence.journal_fault,
         "Commands are refused, since nobody could tell later what became of them. Readings go on.",
-        f"df -h {evidence.state_dir or '.'}",
+        f"free some space, or mend the disk: df -h {evidence.state_dir} shows which; the gateway tries again by itself",
     )
 
 
 def _failsafe(evidence: Evidence) -> Finding | None:
-    cause, clear = evidence.status.failsafe, f"POST /api/v1/boards/{evidence.name}/clear"
+    cause = evidence.status.failsafe
     if cause is None:
         return None
-    by_safe = cause is FailsafeCause.SAFE
+    seen, meaning = FAILSAFES[cause]
     return Finding(
         "failsafe_latched",
         Severity.PROBLEM,
-        "outputs are latched at their safe values, " + ("by SAFE" if by_safe else "since the host was silent"),
-        "Commands are refused until somebody clears that."
-        + (
-            ""
-            if by_safe
-            else " The configuration says `failsafe_latch: true`; without it the gateway does that itself."
-        ),
-        f"see that nothing can be harmed, then: curl -X POST http://localhost:8080{clear.removeprefix('POST ')}",
+        f"outputs are latched at their safe values, {seen}",
+        meaning,
+        f"see that nothing can be harmed, then: {evidence.post('clear')}",
     )
+
+
+FAILSAFES = {
+    FailsafeCause.SAFE: ("by SAFE", "Commands are refused until somebody clears that."),
+    FailsafeCause.LINK: (
+        "since the host was silent",
+        "Commands are refused. With `failsafe_latch: true` that stays until somebody clears it; without, the gateway "
+        "does so itself, as soon as it knows what became of the command that was under way.",
+    ),
+}
+"""How a cause shows, and what it means."""
 
 
 # ---- it may not work for long ----
@@ -209,13 +255,14 @@ def _modem_manager(evidence: Evidence) -> Finding | None:
         "modem_manager",
         Severity.WARNING if evidence.status.reason else Severity.NOTE,
         "ModemManager runs on this machine",
-        "It opens each port that is plugged in and sends AT commands to it for some seconds.",
-        "gateway service install (its udev rule keeps it away), or: sudo systemctl disable --now ModemManager",
+        "It may open a port that is just plugged in, and send AT commands to it for some seconds.",
+        f"gateway service install (its udev rule keeps it away), or: {BANISHED[MODEM_MANAGER]}",
     )
 
 
 def _brltty(evidence: Evidence) -> Finding | None:
-    threatened = evidence.usb_ids in BRLTTY_IDS or evidence.status.reason is Reason.PORT_MISSING
+    usb_ids = evidence.device.usb_ids if evidence.device else None
+    threatened = usb_ids in BRLTTY_IDS or evidence.status.reason is Reason.PORT_MISSING
     if BRLTTY not in evidence.meddlers or not evidence.is_device or not threatened:
         return None
     return Finding(
@@ -223,7 +270,7 @@ def _brltty(evidence: Evidence) -> Finding | None:
         Severity.WARNING,
         "brltty runs on this machine",
         "It takes boards with a CH340 or CP2102 for Braille displays; their port vanishes right after it came.",
-        "sudo apt remove brltty (unless a Braille display is in use), then plug the board in again",
+        f"{BANISHED[BRLTTY]} (unless a Braille display is in use), then plug the board in again",
     )
 
 
@@ -231,12 +278,13 @@ def _resets(evidence: Evidence) -> Finding | None:
     today = [at_s for at_s in evidence.status.resets_at if evidence.now_s - at_s <= DAY_S]
     if not today:
         return None
-    last = datetime.fromtimestamp(today[-1], UTC).strftime("%H:%M:%S")
-    times = "once" if len(today) == 1 else f"{len(today)} times"
+    last = datetime.fromtimestamp(today[-1], UTC).strftime("%Y-%m-%d %H:%M:%S")
+    kept = evidence.status.resets_at
+    least = "at least " if len(today) == len(kept) < evidence.status.resets else ""  # of many only the last are kept
     return Finding(
         "resets",
         Severity.WARNING if len(today) >= MANY_RESETS else Severity.NOTE,
-        f"the board was reset {times} in the last 24 hours, last at {last} UTC",
+        f"the board was reset {least}{_times(len(today))} in the last 24 hours, last at {last} UTC",
         "Apart from its button and from uploads that is a brown-out: what it drives draws more than its supply gives. "
         "Outputs were at their safe values each time.",
         "give motors, relays and servos a supply of their own; try another cable, or a hub with its own power",
@@ -244,31 +292,32 @@ def _resets(evidence: Evidence) -> Finding | None:
 
 
 def _noise(evidence: Evidence) -> Finding | None:
-    counters, vitals = evidence.status.counters, evidence.status.vitals
-    rejected, taken = counters.get("frames_rejected", 0), counters.get("frames_received", 0)
-    if vitals is not None:
-        rejected, taken = rejected + vitals.frames_rejected, taken + vitals.frames_received
-    if rejected < FEWEST_REJECTS or rejected < NOISY_SHARE * (taken + rejected):
+    line = evidence.status.vitals.line if evidence.status.vitals else None
+    if line is None or line.rejected < FEWEST_REJECTS or line.rejected < NOISY_SHARE * line.frames:
         return None
     return Finding(
         "noise",
         Severity.WARNING,
-        f"{rejected} of {taken + rejected} frames were damaged on their way, both ways counted",
-        "No damaged frame is ever taken for a value, but each costs a reading or a repeat.",
-        "a shorter, shielded cable away from motors and mains; a common ground; or `baud: 115200` at both ends",
+        f"{line.rejected_here} of {line.frames_here} frames from the board and {line.rejected_there} of "
+        f"{line.frames_there} to it were damaged in the last {line.span_s / 60:.1f} minutes",
+        "No damaged frame is ever taken for a value, but each costs a reading or a repeat. Where those to the board "
+        "are the most, interrupts may be off in it for too long: NeoPixel and SoftwareSerial do that.",
+        "a shorter, shielded cable away from motors and mains; a common ground; or 115200 as `baud`, and in the "
+        "sketch's bridge.begin()",
     )
 
 
 def _latency_timer(evidence: Evidence) -> Finding | None:
-    timer_ms, port = evidence.latency_timer_ms, evidence.status.port.rpartition("/")[2]
-    if timer_ms is None or timer_ms <= SLOW_LATENCY_MS:
+    timer_ms = evidence.latency_timer_ms
+    if timer_ms is None or timer_ms <= SLOW_LATENCY_MS or evidence.device is None:
         return None
     return Finding(
         "latency_timer",
         Severity.WARNING,
         f"the USB chip of {evidence.status.port} keeps what it received for {timer_ms} ms",
         "Each exchange with the board takes that much longer.",
-        f"echo 1 | sudo tee /sys/bus/usb-serial/devices/{port}/latency_timer",
+        f"echo 1 | sudo tee /sys/bus/usb-serial/devices/{PurePosixPath(evidence.device.port).name}/latency_timer, "
+        "after each plugging in",
     )
 
 
@@ -292,15 +341,18 @@ def _overruns(evidence: Evidence) -> Finding | None:
     return Finding(
         "overruns",
         Severity.WARNING,
-        f"the board's receive buffer overflowed {vitals.overruns} times",
-        "Interrupts were off for too long (NeoPixel and SoftwareSerial do that), so that bytes were lost.",
-        "a lower `baud` at both ends, 115200, or a library that leaves interrupts on",
+        f"the board received more bytes in one piece than any frame has, {_times(vitals.overruns)}",
+        "Another program writes to the port; or many bytes in a row are lost on the way, since interrupts are off in "
+        "the sketch for long (NeoPixel and SoftwareSerial do that).",
+        f"see who else has the port open: sudo fuser -v {evidence.status.port}; or a library that leaves interrupts on"
+        if evidence.is_device
+        else "see who else writes to that port; or a library that leaves interrupts on",
     )
 
 
 def _low_ram(evidence: Evidence) -> Finding | None:
     vitals = evidence.status.vitals
-    if vitals is None or vitals.free_ram >= LOW_RAM:
+    if vitals is None or not 0 < vitals.free_ram < LOW_RAM:  # 0: this kind of board can't tell
         return None
     return Finding(
         "low_ram",
@@ -314,7 +366,7 @@ def _low_ram(evidence: Evidence) -> Finding | None:
 def _skipped(evidence: Evidence) -> Finding | None:
     counters = evidence.status.counters
     skipped, taken = counters.get("samples_skipped", 0), counters.get("frames_received", 0)
-    if skipped < FEWEST_REJECTS or skipped < NOISY_SHARE * 10 * taken:
+    if skipped < FEWEST_REJECTS or skipped < SKIPPED_SHARE * (taken + skipped):
         return None
     return Finding(
         "samples_skipped",
@@ -332,9 +384,10 @@ def _on_connect(evidence: Evidence) -> Finding | None:
     return Finding(
         "on_connect_failed",
         Severity.WARNING,
-        f"{failed} commands of `on_connect` did not end as done",
+        f"commands of `on_connect` did not end as done, {_times(failed)} since the gateway started",
         "The board does not have all the settings that the configuration wants it to have.",
-        f"curl http://localhost:8080/api/v1/boards/{evidence.name}/log tells which, and why",
+        f"curl {evidence.url}/api/v1/boards/{evidence.name}/log tells which, and why; mend `on_connect` in "
+        "config.yaml, or the sketch",
     )
 
 
@@ -346,24 +399,31 @@ def _disk(evidence: Evidence) -> Finding | None:
         Severity.WARNING,
         f"{evidence.free_bytes // 1_000_000} MB are left on the disk of {evidence.state_dir}",
         "Once it is full, commands are refused.",
-        f"df -h {evidence.state_dir}",
+        f"free some space: df -h {evidence.state_dir} shows which disk it is",
     )
 
 
 def _away(evidence: Evidence) -> Finding | None:
-    if evidence.status.state not in (BoardState.RELEASED, BoardState.FLASHING):
+    if evidence.status.state not in AWAY:
         return None
-    return Finding(
-        "released",
-        Severity.NOTE,
-        evidence.status.detail or "its port is let go",
-        "Another program may use the port meanwhile, for an upload for instance.",
-        f"curl -X POST http://localhost:8080/api/v1/boards/{evidence.name}/resume",
-    )
+    meaning, cure = AWAY[evidence.status.state]
+    seen = evidence.status.detail or "its port is let go"
+    return Finding("released", Severity.NOTE, seen, meaning, cure.format(resume=evidence.post("resume")))
+
+
+AWAY = {
+    BoardState.RELEASED: ("Another program may use the port meanwhile, for an upload for instance.", "{resume}"),
+    BoardState.FLASHING: (
+        "A sketch is being written to the board. The gateway takes the port back by itself afterwards.",
+        "wait for that; if it was given up: {resume}",
+    ),
+}
+"""What it means that a port was let go on purpose, and the way back."""
 
 
 RULES: tuple[Rule, ...] = (
     _why_offline,
+    _connecting,
     _degraded,
     _journal,
     _failsafe,
@@ -382,6 +442,7 @@ RULES: tuple[Rule, ...] = (
 )
 CODES = (
     *Reason,
+    "connecting",
     "degraded",
     "journal_failing",
     "failsafe_latched",

@@ -4,15 +4,16 @@ The caller's thread. Linux tells most of it; elsewhere less is known, and nothin
 """
 
 import contextlib
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway.link.discovery import PortLister, device_of, plugged_in
-from gateway.link.faults import permission_cure
-from gateway.link.holders import PROC, holders, may_open
+from gateway.link.discovery import PortLister, device_of, find_port, plugged_in
+from gateway.link.holders import PROC, Holder, holders
 from gateway.model import BoardStatus, Clock
 from gateway.tools.doctor import BRLTTY, MODEM_MANAGER, Evidence
+from gateway.tools.permission import how_to_permit
 
 TTY_CLASS = Path("/sys/class/tty")
 
@@ -34,13 +35,18 @@ def gather(
     *,
     clock: Clock,
     state_dir: Path,
+    url: str = "",
+    flash: str | None = None,
     journal_fault: str | None = None,
     surroundings: Surroundings = HERE,
 ) -> Evidence:
-    """All that can be known of a board without disturbing it."""
+    """All that can be known of a board without disturbing it. `url` is the gateway's address, where one runs, `flash`
+    the command that flashes this board, for one that is not configured."""
     evidence = Evidence(
         status,
         now_s=clock.time(),
+        flash=flash or f"gateway flash --board {status.board}",
+        url=url,
         meddlers=_meddlers(surroundings.proc),
         journal_fault=journal_fault,
         state_dir=str(state_dir),
@@ -48,14 +54,21 @@ def gather(
     )
     if not evidence.is_device:
         return evidence
+    plugged = surroundings.list_ports()
+    device = find_port(status.port, plugged)
     return replace(
         evidence,
-        plugged=surroundings.list_ports(),
-        holders=holders(status.port, proc=surroundings.proc),
-        may_open=may_open(status.port),
-        permission_cure=permission_cure(status.port),
+        plugged=plugged,
+        device=device,
+        holders=_others(holders(status.port, proc=surroundings.proc)),
+        permission_cure=how_to_permit(status.port, usb_ids=device.usb_ids if device else None),
         latency_timer_ms=_latency_timer_ms(status.port, surroundings.tty_class),
     )
+
+
+def _others(found: tuple[Holder, ...] | None) -> tuple[Holder, ...] | None:
+    """Without this process, which may just be trying again."""
+    return None if found is None else tuple(holder for holder in found if holder.pid != os.getpid())
 
 
 def _meddlers(proc: Path) -> tuple[str, ...]:
