@@ -94,5 +94,7 @@ class Identity:
             raise ProcedureFailed("SetId: no answer")
         if not self._keeps_none:
             self._keeps_none = True
-            self._reporter.event("it has no id and can't keep one", level=logging.INFO)
+            self._reporter.event(
+                "it has no id and keeps none: no EEPROM, or other data in its last bytes", level=logging.INFO
+            )
         return schema

@@ -335,8 +335,8 @@ def _ambiguous(wanted: Wanted, choices: Sequence[PluggedPort], *, rivals: Sequen
     boards = f"any of boards {', '.join(sorted([wanted.board, *rivals]))}" if rivals else f"board {wanted.board}"
     return LinkError(
         Reason.PORT_AMBIGUOUS,
-        f"{boards} may be any of {', '.join(map(str, choices))}; none was opened, since that resets most boards. "
-        f"Write under board {wanted.board} which one it is: {lines}",
+        f"{boards} may be any of {', '.join(map(str, choices))}; none was opened, since that resets most boards: "
+        f"write under board {wanted.board} which one it is: {lines}",
     )
 
 

@@ -126,7 +126,7 @@ def test_a_board_that_can_not_keep_an_id_goes_without(answer: Message) -> None:
     world.run(4)
     assert world.status.state is BoardState.ONLINE
     assert board_id(world) == ""
-    assert sum("can't keep one" in message for message in world.sink.messages()) == 1, "told once"
+    assert sum("keeps none" in message for message in world.sink.messages()) == 1, "told once"
 
 
 def test_no_id_is_given_to_what_is_no_real_board() -> None:

@@ -140,7 +140,7 @@ def test_people_are_told_what_runs_what_was_done_and_what_there_is_now(bench: Be
         done = flash("--port", str(board.port))
     assert done.code == 0, done.err
     assert f"{board.port}: Arduino Uno, runs gateway 1.0.0" in done.out
-    assert "Arduino Uno: gateway 1.0.0 written and verified, 10218 bytes, by Optiboot\n" in done.out
+    assert "Arduino Uno: gateway 1.0.0 written and verified, 10234 bytes, by Optiboot\n" in done.out
     assert "  outputs   led, pwm9, pwm10\n" in done.out
     assert done.out.endswith(f"Next: gateway run --port {board.port}\n")
     assert "\x1b" not in done.out

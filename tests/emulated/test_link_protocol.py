@@ -267,6 +267,34 @@ def test_an_id_is_given_once_and_outlives_a_power_cycle(link: Link) -> None:
     assert schema.unique_id == f"{given:08x}"
 
 
+EEPROM_BYTES = 1024
+ID_BYTES = 6
+SOMEBODY_S = b"a logger's data: 21.5"
+CUT_SHORT = b"\xff\xee\xff\xc0\x5a\xa5"  # an id is written from its last byte to its first; the power went before that
+
+
+@pytest.mark.parametrize(
+    ("end_of_eeprom", "takes_id"),
+    [(b"\xff" * ID_BYTES, True), (b"\0" * ID_BYTES, False), (SOMEBODY_S, False), (CUT_SHORT, True)],
+    ids=["blank", "zeros", "a sketch's own data", "an id that was cut short"],
+)
+def test_only_a_blank_place_takes_an_id(
+    bench: Bench, shipped_image: Path, tmp_path: Path, end_of_eeprom: bytes, takes_id: bool
+) -> None:
+    memory = tmp_path / "eeprom.bin"
+    before = end_of_eeprom.rjust(EEPROM_BYTES, b"\xff")
+    memory.write_bytes(before)
+    given = 0xC0FFEE42
+    options = BoardOptions(flash=(shipped_image,), eeprom_image=memory)
+    with EmulatedBoard(bench.binary, options) as board, RawHost(board.port) as host:
+        link = open_link(board, host)
+        assert link.schema.unique_id == ""
+        assert host.ask(SetId(given), SetIdReply).id == (given if takes_id else 0)
+    after = memory.read_bytes()
+    assert after[:-ID_BYTES] == before[:-ID_BYTES]
+    assert (after == before) is not takes_id
+
+
 # What a user's sketch may do
 
 

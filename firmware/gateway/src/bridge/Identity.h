@@ -4,7 +4,8 @@
 
 namespace bridging {
 
-// The id that the board has, after a blank board took the one offered; 0 = none. Takes 20 ms where it writes.
+// The id that the board has, after a blank board took the one offered; 0 = none, where the last bytes of its EEPROM hold
+// something else or there is no EEPROM. Takes 20 ms where it writes.
 uint32_t boardId(uint32_t offered = 0);
 
 }  // namespace bridging
