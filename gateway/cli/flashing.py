@@ -109,6 +109,8 @@ def find_target(config_file: Path | None, gateway_url: str | None, *, board: str
     check_flashable(url)
     owned = {name: own for name, own in ports.items() if gateway is not None and same_port(own, url)}
     name = board if board in owned else next(iter(owned), None)
+    if gateway is not None and name and not (gateway.on_this_machine or "://" in url):
+        raise click.UsageError(f"{url} is a port of another machine, where {gateway.url} runs: flash the board there")
     return Target(
         url,
         baud=bauds.get(board or name or ""),

@@ -89,13 +89,18 @@ def start_bootloader(url: str, *, lister: Lister = listed, clock: Clock = time) 
     while clock.monotonic() < deadline_s:
         pause(LOOK_AGAIN_S)
         now = lister()
-        if appeared := sorted(now - before):
+        if appeared := [port for port in sorted(now - before) if _may_use(port)]:
             return appeared[0]
         before &= now  # one that has gone and comes back counts as new
     raise NoBootloader(
         f"{url} was asked for its bootloader, and none came within {PORT_APPEARS_S:g} s; nothing was written. Press "
         "the board's reset button twice within a second and run the same command again at once"
     )
+
+
+def _may_use(port: str) -> bool:
+    """A device file belongs to root for a moment, until udev has given it to its group."""
+    return not os.path.exists(port) or os.access(port, os.R_OK | os.W_OK)
 
 
 def _touch(url: str) -> None:
@@ -132,7 +137,7 @@ def upload(file: Path, *, port: str, chip: Chip, kind: BootloaderKind, program: 
 def wait_for_port(url: str, *, lister: Lister = listed, clock: Clock = time) -> None:
     """Until the port of the new sketch is there. Raises LinkError."""
     deadline_s = clock.monotonic() + PORT_APPEARS_S
-    while not (os.path.exists(url) or url in lister()):
+    while not (_may_use(url) if os.path.exists(url) else url in lister()):
         if clock.monotonic() >= deadline_s:
             raise LinkError(
                 Reason.PORT_MISSING,

@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import ipaddress
 import json
+import socket
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
@@ -53,6 +54,16 @@ class GatewayClient:
     ) -> Any:
         """As `get`; a `body` that is not None goes out as JSON."""
         return self._ask("POST", path, query=query, body=body, timeout_s=timeout_s)
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether a port that it names is a port here: its address is one of this machine's own."""
+        host = urlsplit(self.url).hostname or ""
+        try:
+            found = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)
+        except OSError:
+            return False
+        return any(_is_own(family, address) for family, _, _, _, address in found)
 
     def board(self, name: str) -> Any:
         """The resource of one board."""
@@ -107,6 +118,16 @@ def checked_url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or " " in text or parts.query or parts.fragment:
         raise ValueError(f"{text} is no address of a gateway; write http://127.0.0.1:8080")
     return url.rstrip("/")
+
+
+def _is_own(family: int, address: Any) -> bool:
+    """Only its own addresses can be bound; nothing is sent."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind(address)
+    except OSError:
+        return False
+    return True
 
 
 def _refusal(error: HTTPError) -> GatewayError:

@@ -45,7 +45,6 @@ class Offer:
     model: str | None = None
     sketch: str | None = None
     version: str | None = None
-    baud: int | None = None
     readings: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
@@ -169,15 +168,14 @@ def _asked(target: Target) -> Offer:
     said = introduce(target.port, baud=target.baud)
     if said.schema is None:
         return Offer(reason=said.reason, detail=said.detail)
-    return _offered(said.schema, said.baud)
+    return _offered(said.schema)
 
 
-def _offered(schema: Schema, baud: int | None) -> Offer:
+def _offered(schema: Schema) -> Offer:
     return Offer(
         model=schema.model,
         sketch=schema.sketch.name,
         version=schema.sketch.version,
-        baud=baud,
         readings=tuple(each.name for each in schema.channels if each.readable and not each.writable),
         outputs=tuple(each.name for each in schema.channels if each.writable),
         actions=tuple(each.name for each in schema.actions),

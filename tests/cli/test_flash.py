@@ -29,7 +29,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class ScriptedGateway:
     """A running gateway with these boards."""
 
-    def __init__(self, **ports: str) -> None:
+    url = "http://lab:8080"
+
+    def __init__(self, *, on_this_machine: bool = True, **ports: str) -> None:
+        self.on_this_machine = on_this_machine
         self._ports = ports
 
     def boards(self) -> list[Any]:
@@ -134,6 +137,15 @@ def test_the_port_is_the_one_that_the_running_gateway_has(folder: Path, monkeypa
 def test_a_port_that_the_running_gateway_has_not_is_none_of_its_business(monkeypatch: pytest.MonkeyPatch) -> None:
     target = found(monkeypatch, ScriptedGateway(a="/dev/ttyACM7"), port="/dev/ttyACM8")
     assert (target.port, target.board, target.gateway) == ("/dev/ttyACM8", None, None)
+
+
+def test_a_port_of_another_machine_is_not_taken_for_one_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = ScriptedGateway(on_this_machine=False, a="/dev/ttyACM7", b="rfc2217://shed:2217")
+    with pytest.raises(
+        click.UsageError, match=r"/dev/ttyACM7 is a port of another machine, where http://lab:8080 runs"
+    ):
+        found(monkeypatch, gateway, board="a")
+    assert found(monkeypatch, gateway, board="b").port == "rfc2217://shed:2217"
 
 
 def test_auto_is_what_is_plugged_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from gateway.resources import bundled_sketch
 from gateway.tools.intel_hex import parse
 from tests.emulated.board import BoardOptions, EmulatedBoard
 from tests.emulated.images import SHIPPED_IMAGES, Bench
@@ -139,8 +140,9 @@ def test_people_are_told_what_runs_what_was_done_and_what_there_is_now(bench: Be
     with EmulatedBoard(bench.binary, options(bench, UPLOADS[0], tmp_path / "flash.bin", image=shipped("uno"))) as board:
         done = flash("--port", str(board.port))
     assert done.code == 0, done.err
-    assert f"{board.port}: Arduino Uno, runs gateway 1.0.0" in done.out
-    assert "Arduino Uno: gateway 1.0.0 written and verified, 10234 bytes, by Optiboot\n" in done.out
+    assert f"{board.port}: Arduino Uno, runs {bundled_sketch()}" in done.out
+    size = parse(shipped("uno").read_text()).size
+    assert f"Arduino Uno: {bundled_sketch()} written and verified, {size} bytes, by Optiboot\n" in done.out
     assert "  outputs   led, pwm9, pwm10\n" in done.out
     assert done.out.endswith(f"Next: gateway run --port {board.port}\n")
     assert "\x1b" not in done.out
@@ -165,7 +167,7 @@ def test_another_sketch_is_named_and_left_alone_until_someone_says_yes(
         done = flash("--port", str(board.port))
     assert done.code == 2
     assert "Arduino Uno, runs ledger" in done.out
-    assert "add --yes to replace it by gateway 1.0.0" in done.err
+    assert f"add --yes to replace it by {bundled_sketch()}" in done.err
     assert holds(chip, ledger)
 
 
@@ -190,7 +192,7 @@ def test_on_a_terminal_it_asks_and_shows_how_far_it_is(
             screen, terminal = pty.openpty()
             process = start_flash("--port", str(board.port), terminal=terminal)
             shown = b""
-            while b"Replace it by gateway 1.0.0? [y/N]" not in shown:
+            while f"Replace it by {bundled_sketch()}? [y/N]".encode() not in shown:
                 shown += os.read(screen, 4096)
             os.write(screen, answer + b"\n")
             shown += read_to_the_end(screen)
@@ -225,8 +227,11 @@ def wait_received(board: EmulatedBoard, count: int, process: subprocess.Popen[st
         pause.wait(LOOK_AGAIN_S)
 
 
-@pytest.mark.parametrize("upload", [UPLOADS[0], UPLOADS[2]], ids=lambda upload: upload.board)
-@pytest.mark.parametrize("way", ["kill", "interrupt", "unplug"])
+@pytest.mark.parametrize(
+    ("upload", "way"),
+    [(UPLOADS[0], "kill"), (UPLOADS[0], "unplug"), (UPLOADS[2], "interrupt"), (UPLOADS[2], "unplug")],
+    ids=["uno-kill", "uno-unplug", "mega-interrupt", "mega-unplug"],
+)
 def test_interrupted_at_any_point_and_repeated_it_ends_well(
     bench: Bench, tmp_path: Path, upload: Upload, way: str
 ) -> None:

@@ -102,6 +102,19 @@ def test_no_proxy_comes_between(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8080", True),
+        ("http://localhost:8080", True),
+        ("http://192.0.2.1:8080", False),  # of the addresses that are nobody's (RFC 5737)
+        ("http://no.such.host.invalid:8080", False),
+    ],
+)
+def test_whether_a_gateways_ports_are_ours(url: str, expected: bool) -> None:
+    assert GatewayClient(url).on_this_machine is expected
+
+
+@pytest.mark.parametrize(
     ("host", "url"),
     [
         ("127.0.0.1", "http://127.0.0.1:8080"),
