@@ -19,10 +19,11 @@ from gateway.board.commands import CommandIds, CommandQueue, CommandRequest, fin
 from gateway.board.worker import BoardSettings, BoardWorker, initial_status
 from gateway.config import Address, BoardConfig, Config, OnConnectConfig
 from gateway.errors import GatewayError
-from gateway.link.arbiter import Match, PortArbiter, Wanted
+from gateway.link.arbiter import PortArbiter
 from gateway.link.discovery import PortLister, plugged_in
 from gateway.link.serial_port import is_virtual
 from gateway.link.wake import Wake
+from gateway.link.wanted import Match, Wanted
 from gateway.model import BoardState, BoardStatus, Clock, CommandError, CommandState, Diagnosis, FailsafeCause, Mode
 from gateway.notify import Supervisor
 from gateway.protocol.messages import schema_hash

@@ -30,9 +30,10 @@ from gateway.board.streamer import SHORTEST_POLL_S, Streamer
 from gateway.board.vitals import VitalsKeeper
 from gateway.errors import BoardOffline, LinkError, WrongState
 from gateway.heartbeat import Heartbeat
-from gateway.link.arbiter import Finder, Found, PortArbiter, StillLooking, Wanted
+from gateway.link.arbiter import Finder, Found, PortArbiter, StillLooking
 from gateway.link.serial_port import is_virtual, open_port
 from gateway.link.wake import Wake
+from gateway.link.wanted import Wanted
 from gateway.model import BoardState, BoardStatus, Clock, Command, FailsafeCause, Mode, Reason
 from gateway.protocol.connect import DEFAULT_BAUD, connect_plan
 from gateway.protocol.session import Session, Terms, following_session

@@ -42,7 +42,8 @@ def load(
     """
     if path is None and port is None:
         cures = (
-            "write one, name one with --config FILE, or give a port: gateway run --port /dev/ttyACM0 (or virtual://uno)"
+            "write one, name one with --config FILE, or give a port: gateway run --port auto "
+            "(or /dev/ttyACM0, or virtual://uno)"
         )
         raise ConfigError([f"there is no {DEFAULT_FILE} here: {cures}"])
     source = _read(path) if path else Source()

@@ -8,54 +8,19 @@ are listed.
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
 from gateway.errors import LinkError
 from gateway.link.discovery import PluggedPort, PortLister, device_of, find_port, plugged_in
+from gateway.link.wanted import ANY, AUTO, Wanted, ambiguous, missing
 from gateway.model import Clock, Reason
 
-AUTO = "auto"
 SILENT_S = 300.0  # how long a port is left alone that kept silent when a board id was looked for: opening may reset it
 UNOPENED_S = 5.0  # the same for one that could not be opened, which harms nobody
 ASKED_BY_ANOTHER = "a port that it may be at is being asked on behalf of another board"
 UNOPENED = (Reason.PORT_MISSING, Reason.PORT_BUSY, Reason.PERMISSION_DENIED)
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """What the configuration says of a board's identity; all that is given has to fit. `board_id` is the board's own,
-    8 hexadecimal digits; `location` is the USB port that it sits in, whatever sits there."""
-
-    board_id: str | None = None
-    usb_serial: str | None = None
-    location: str | None = None
-
-    @property
-    def by_usb(self) -> bool:
-        """Something of it shows without opening the port."""
-        return self.usb_serial is not None or self.location is not None
-
-    def fits(self, plugged: PluggedPort) -> bool:
-        """As far as shows without opening the port."""
-        return self.usb_serial in (None, plugged.serial_number) and self.location in (None, plugged.location)
-
-    def __str__(self) -> str:
-        parts = {"board id": self.board_id, "USB serial number": self.usb_serial, "location": self.location}
-        return ", ".join(f"{name} {value}" for name, value in parts.items() if value is not None)
-
-
-ANY = Match()
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One configured board: its name, its port or `auto`, and its identity."""
-
-    board: str
-    port: str
-    match: Match = ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,22 +171,22 @@ class PortArbiter:
         if wanted.match.board_id is not None:
             return self._by_id(wanted, fitting, ports)
         if len(fitting) > 1:
-            raise _ambiguous(wanted, fitting)
+            raise ambiguous(wanted, fitting)
         if not fitting:
-            raise _missing(wanted, ports)
+            raise missing(wanted, ports)
         return Found(fitting[0].port, _told(fitting[0], f"by its {wanted.match}"))
 
     def _only_one(self, wanted: Wanted, choices: Sequence[PluggedPort], ports: Sequence[PluggedPort]) -> Found:
         """Without an identity `auto` means the only board that it can mean."""
         if not choices:
-            raise _missing(wanted, ports)
+            raise missing(wanted, ports)
         rivals = [
             each.board
             for each in self._wanted.values()
             if each.board != wanted.board and each.port == AUTO and each.match == ANY
         ]
         if len(choices) > 1 or rivals:
-            raise _ambiguous(wanted, choices, rivals=rivals)
+            raise ambiguous(wanted, choices, rivals=rivals)
         return Found(choices[0].port, _told(choices[0], "the only board that is plugged in and not another's"))
 
     def _by_id(self, wanted: Wanted, fitting: Sequence[PluggedPort], ports: Sequence[PluggedPort]) -> Found:
@@ -237,7 +202,7 @@ class PortArbiter:
         if any(wanted.match.fits(plugged) for plugged in self._being_asked(wanted, ports)):
             raise StillLooking(Reason.PORT_MISSING, ASKED_BY_ANOTHER)
         if not fitting:
-            raise _missing(wanted, ports)
+            raise missing(wanted, ports)
         raise self._none_fits(wanted, fitting)
 
     def _none_fits(self, wanted: Wanted, fitting: Sequence[PluggedPort]) -> LinkError:
@@ -328,34 +293,3 @@ def _left_alone_s(reason: Reason) -> float:
 
 def _told(plugged: PluggedPort, why: str) -> str:
     return f"found {plugged}: {why}"
-
-
-def _ambiguous(wanted: Wanted, choices: Sequence[PluggedPort], *, rivals: Sequence[str] = ()) -> LinkError:
-    lines = " or ".join(f"`{_match_line(plugged, choices)}`" for plugged in choices)
-    boards = f"any of boards {', '.join(sorted([wanted.board, *rivals]))}" if rivals else f"board {wanted.board}"
-    return LinkError(
-        Reason.PORT_AMBIGUOUS,
-        f"{boards} may be any of {', '.join(map(str, choices))}; none was opened, since that resets most boards: "
-        f"write under board {wanted.board} which one it is: {lines}",
-    )
-
-
-def _match_line(plugged: PluggedPort, choices: Sequence[PluggedPort]) -> str:
-    """The configuration that means this port and none of the others."""
-    ways: tuple[tuple[str, Callable[[PluggedPort], str | None]], ...] = (
-        ('match: {{usb_serial: "{}"}}', lambda each: each.serial_number),
-        ('match: {{location: "{}"}}', lambda each: each.location),
-    )
-    for line, fact in ways:
-        if fact(plugged) and [fact(each) for each in choices].count(fact(plugged)) == 1:
-            return line.format(fact(plugged))
-    return f"port: {plugged.port}"
-
-
-def _missing(wanted: Wanted, ports: Sequence[PluggedPort]) -> LinkError:
-    what = "no board is plugged in" if wanted.match == ANY else f"no board with {wanted.match} is plugged in"
-    here = ", ".join(map(str, ports)) or "none"
-    return LinkError(
-        Reason.PORT_MISSING,
-        f"{what} that is not another's. Ports here: {here}; one that is not known by its USB ids needs its `port:`",
-    )

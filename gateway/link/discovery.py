@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
-from gateway.link.usb import KINDS, UsbKind
+from gateway.link.usb import KINDS, UsbKind, listed
 
 LINKS_BY_ID = Path("/dev/serial/by-id")
 LINKS_BY_PATH = Path("/dev/serial/by-path")
@@ -65,7 +64,7 @@ PortLister = Callable[[], tuple[PluggedPort, ...]]
 
 def plugged_in() -> tuple[PluggedPort, ...]:
     """Every serial port, USB or not, in the order of their names."""
-    return tuple(_plugged(found) for found in sorted(list_ports.comports()))
+    return tuple(_plugged(found) for found in sorted(listed()))
 
 
 def device_of(port: str) -> str:

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import serial
-from serial.tools import list_ports
 
 from gateway.errors import LinkError
+from gateway.link import usb
 from gateway.model import Reason
 
 try:
@@ -170,7 +170,7 @@ def _group(path: str) -> str:
 def _missing(url: str, error: Exception) -> str:
     if os.path.exists(url) or isinstance(error, ValueError):
         return f"{url} can't be used as a serial port: {_cause(error)}; a port is {PORT_KINDS}"
-    present = ", ".join(port.device for port in list_ports.comports())
+    present = ", ".join(port.device for port in usb.listed())
     return f"there is no {url}: is it plugged in, by a cable that carries data? Ports here: {present or 'none'}"
 
 

@@ -1,13 +1,16 @@
 """USB ids of the boards and chips that are known, and which of them are native USB: the board's own processor is the
 USB device, so nothing resets it on opening and no rate matters. Looks at what the system lists; opens nothing."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from serial.tools import list_ports
+from serial.tools.list_ports_common import ListPortInfo
 
+LISTING_TRIES = 3
 ARDUINO, ARDUINO_ORG, SPARKFUN, ADAFRUIT = 0x2341, 0x2A03, 0x1B4F, 0x239A
 BOTH = (ARDUINO, ARDUINO_ORG)  # makers of the same boards for some years
 
@@ -74,7 +77,16 @@ NATIVE_USB = frozenset(ids for ids, kind in KINDS.items() if kind.native and not
 """ATmega32U4 boards while a sketch runs."""
 
 
+def listed() -> list[ListPortInfo]:
+    """What the system lists, in its own order. Where pyserial stumbles over a device that vanishes meanwhile, it looks
+    again."""
+    for _ in range(LISTING_TRIES):
+        with contextlib.suppress(OSError, TypeError, ValueError):
+            return list(list_ports.comports())
+    return []
+
+
 def is_native_usb(port: str) -> bool:
     """Whether a device file or COM port, a symbolic link to one too, is one of those boards."""
     device = os.path.realpath(port) if os.path.islink(port) else port
-    return any((found.vid, found.pid) in NATIVE_USB for found in list_ports.comports() if found.device == device)
+    return any((found.vid, found.pid) in NATIVE_USB for found in listed() if found.device == device)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import LinkError
-from gateway.link.arbiter import UNOPENED, Finder, PortArbiter, Wanted
+from gateway.link.arbiter import UNOPENED, Finder, PortArbiter
 from gateway.link.serial_port import is_virtual
+from gateway.link.wanted import Wanted
 from gateway.model import BoardState, BoardStatus, Clock, Diagnosis, Reason
 from gateway.tools.client import GatewayClient
 from gateway.tools.doctor import diagnose, explain

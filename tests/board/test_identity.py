@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from gateway.link.arbiter import AUTO, Finder, Match, PortArbiter, Wanted
+from gateway.link.arbiter import Finder, PortArbiter
 from gateway.link.discovery import PluggedPort
 from gateway.link.virtual_board import VirtualBoard
+from gateway.link.wanted import AUTO, Match, Wanted
 from gateway.model import BoardState, Reason
 from gateway.protocol.messages import ErrorCode, ErrorReply, Message, SetId, SetIdReply
 from tests.board.world import NAME, FakeLink, Liar, Line, World

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import LinkError
-from gateway.link.arbiter import AUTO, SILENT_S, UNOPENED_S, Finder, Match, PortArbiter, StillLooking, Wanted
+from gateway.link.arbiter import SILENT_S, UNOPENED_S, Finder, PortArbiter, StillLooking
 from gateway.link.discovery import PluggedPort
+from gateway.link.wanted import AUTO, Match, Wanted
 from gateway.model import Reason
 from tests.link.fakes import FakeClock
 
