@@ -92,7 +92,7 @@ def _not_opened(url: str, error: Exception) -> LinkError:
     scheme = scheme_of(url)
     if scheme in NETWORK_SCHEMES:
         return LinkError(Reason.PORT_MISSING, _unreached(url, error))
-    if scheme == "virtual":
+    if scheme in ("virtual", "replay"):
         return LinkError(Reason.PORT_MISSING, f"{url}: {_cause(error)}")  # which tells what would be right
     if scheme:
         return LinkError(Reason.PORT_MISSING, f"{url}: {_cause(error)}; a port is {PORT_KINDS}")

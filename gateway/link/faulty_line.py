@@ -6,8 +6,8 @@ It is used as the board itself is: `receive`, `transmit` and `due_s`, by the one
 import random
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
 
+from gateway.link.software_board import Board
 from gateway.model import Clock
 
 
@@ -23,22 +23,6 @@ class LineFaults:
     """How long each byte is under way."""
     seed: int | None = None
     """The same bytes meet the same faults, however they are cut into writes; None draws a new seed."""
-
-
-class Board(Protocol):
-    """What stands at the far end."""
-
-    def receive(self, data: bytes) -> None:
-        """Takes bytes as they come."""
-        ...
-
-    def transmit(self) -> bytes:
-        """What it sent since the last call."""
-        ...
-
-    def due_s(self) -> float | None:
-        """The clock's moment at which it will next act by itself, None for never."""
-        ...
 
 
 class FaultyLine:

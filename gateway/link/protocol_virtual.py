@@ -1,80 +1,20 @@
-"""pyserial handler for `virtual://MODEL`: a port with a virtual board behind it, each opening a board just powered on,
-and between the two a line with the faults that the URL asks for.
-
-pyserial finds this module by its name. The board computes in the thread that uses the port; there is no other.
+"""pyserial handler for `virtual://MODEL`: each opening powers a virtual board on, behind a line with the faults that
+the URL asks for. pyserial finds this module by its name.
 """
 
-import time
-from typing import Any
-
-from serial.serialutil import PortNotOpenError, SerialBase, SerialException
-
 from gateway.link import virtual_url
-from gateway.link.faulty_line import Board, FaultyLine
+from gateway.link.faulty_line import FaultyLine
+from gateway.link.software_board import Board
+from gateway.link.software_port import SoftwarePort
 from gateway.link.virtual_board import VirtualBoard
 from gateway.link.virtual_sketch import MODELS
-from gateway.model import Clock
 
 
-class Serial(SerialBase):
-    """A port that is never blocked: `read` gives what is there, whatever `timeout` says."""
+class Serial(SoftwarePort):
+    """A port with a virtual board."""
 
-    clock: Clock = time
-    _board: Board | None = None
-    _received = b""
-
-    def open(self) -> None:
-        """Powers a fresh board on. Raises SerialException for a URL that means none; the text tells what would."""
-        if self.is_open:
-            raise SerialException("the port is open already")
-        try:
-            asked = virtual_url.parse(self.port or "")
-        except ValueError as error:
-            raise SerialException(str(error)) from None
+    def make_board(self, url: str) -> Board:
+        """See `virtual_url`."""
+        asked = virtual_url.parse(url)
         board = VirtualBoard(clock=self.clock, table=MODELS[asked.model]())
-        self._board = FaultyLine(board, asked.faults, clock=self.clock) if asked.faults else board
-        self._received = b""
-        self.is_open = True
-
-    def close(self) -> None:
-        """Again is fine."""
-        self._board = None
-        self.is_open = False
-
-    @property
-    def board(self) -> Board:
-        """The board behind the open port, or the line to it. Raises PortNotOpenError."""
-        if self._board is None:
-            raise PortNotOpenError
-        return self._board
-
-    def due_s(self) -> float | None:
-        """When there will be something to read without a write; see Board."""
-        return self.board.due_s()
-
-    @property
-    def in_waiting(self) -> int:
-        """Bytes that can be read now."""
-        self._received += self.board.transmit()
-        return len(self._received)
-
-    def read(self, size: int = 1, /) -> bytes:
-        """At most `size` bytes of what is there."""
-        self._received += self.board.transmit()
-        data, self._received = self._received[:size], self._received[size:]
-        return data
-
-    def write(self, data: Any, /) -> int:
-        """The board takes all at once."""
-        self.board.receive(bytes(data))
-        return len(data)
-
-    def reset_input_buffer(self) -> None:
-        """Discards what the board has sent."""
-        self.read(self.in_waiting)
-
-    def reset_output_buffer(self) -> None:
-        """Nothing ever waits to be written."""
-
-    def _reconfigure_port(self) -> None:
-        """A virtual board takes any rate."""
+        return FaultyLine(board, asked.faults, clock=self.clock) if asked.faults else board

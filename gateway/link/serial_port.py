@@ -6,14 +6,15 @@ frames. Whatever goes wrong is a LinkError, and the port is then closed already.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import serial
 
 from gateway.errors import LinkError
 from gateway.link import faults, terminal, usb
+from gateway.link.tap import Tap, Trace, TraceKind
 from gateway.link.waits import Scheduled, ScheduledWait, SelectorWait, SlicedWait, Wait
 from gateway.link.wake import Wake
 from gateway.model import Clock
@@ -23,9 +24,6 @@ READ_BYTES = 4096  # at most for one read
 VIRTUAL_SCHEMES = ("virtual", "replay")
 
 serial.protocol_handler_packages.append("gateway.link")  # where pyserial finds protocol_virtual
-
-Tap = Callable[[Literal["in", "out"], bytes], None]
-"""Sees every byte that passes, in the thread that owns the port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +57,11 @@ def open_port(url: str, *, baud: int, wake: Wake, tap: Tap | None = None, clock:
             traits=_traits(url, kept_running=kept_running),
             wait=_way_to_wait(port, wake, clock=clock),
             tap=tap,
+            clock=clock,
         )
         undo.pop_all()
+        opened.tell(TraceKind.OPENED, url.encode())
+        opened.tell(TraceKind.BAUD, str(baud).encode())
         return opened
 
 
@@ -68,13 +69,22 @@ class SerialPort:
     """An open port. After its first LinkError it is closed; every later call raises LinkError again."""
 
     def __init__(
-        self, port: serial.SerialBase, *, url: str, traits: PortTraits, wait: Wait, tap: Tap | None = None
+        self,
+        port: serial.SerialBase,
+        *,
+        url: str,
+        traits: PortTraits,
+        wait: Wait,
+        tap: Tap | None = None,
+        clock: Clock = time,
     ) -> None:
         self.traits = traits
         self._port = port
         self._url = url
         self._wait = wait
         self._tap = tap
+        self._clock = clock
+        self._closed = False
 
     def read(self) -> bytes:
         """What has come, b"" for nothing yet. Never blocks."""
@@ -82,14 +92,13 @@ class SerialPort:
             data = self._port.read(READ_BYTES)
             while data and len(data) < READ_BYTES and self._port.in_waiting:  # type: ignore[attr-defined]
                 data += self._port.read(READ_BYTES)  # rfc2217 gives one byte at a time
-        if data and self._tap:
-            self._tap("in", data)
+        if data:
+            self.tell(TraceKind.RECEIVED, data)
         return data
 
     def write(self, data: bytes) -> None:
         """Gives all of it to the port, within a second."""
-        if self._tap:
-            self._tap("out", data)
+        self.tell(TraceKind.SENT, data)
         with self._using("writing"):
             self._port.write(data)
 
@@ -97,24 +106,33 @@ class SerialPort:
         """Another rate; means nothing where `traits.fixed_baud`."""
         with self._using("setting its rate"):
             self._port.baudrate = baud
+        self.tell(TraceKind.BAUD, str(baud).encode())
 
     def wait(self, timeout_s: float | None) -> None:
         """Until bytes, a wake or the time (None = for ever); may also return early for nothing."""
         with self._using("waiting"):
             self._wait(timeout_s)
 
-    def close(self) -> None:
+    def close(self, why: str = "") -> None:
         """Releases everything. Never raises; again is fine."""
         self._wait.close()
         _close(self._port)
+        if not self._closed:
+            self._closed = True
+            self.tell(TraceKind.CLOSED, why.encode())
+
+    def tell(self, kind: TraceKind, data: bytes) -> None:
+        """To whoever listens; costs nothing where nobody does."""
+        if self._tap is not None:
+            self._tap(Trace(kind, self._clock.monotonic(), self._clock.time(), data))
 
     @contextlib.contextmanager
     def _using(self, doing: str) -> Iterator[None]:
         try:
             with faults.using(self._url, doing):
                 yield
-        except LinkError:
-            self.close()
+        except LinkError as error:
+            self.close(str(error))
             raise
 
 

@@ -21,6 +21,7 @@ from serial.urlhandler import protocol_socket
 from gateway.errors import LinkError
 from gateway.link import faults, serial_port, terminal, usb
 from gateway.link.serial_port import READ_BYTES, PortTraits, SerialPort, is_virtual, open_port
+from gateway.link.tap import Trace, TraceKind
 from gateway.link.waits import SlicedWait
 from gateway.link.wake import Wake
 from gateway.model import Reason
@@ -118,14 +119,34 @@ class TestTerminal:
         with opened(pty.path, wake) as port, pytest.raises(LinkError, match="Not a valid baudrate"):
             port.set_baud(-1)
 
-    def test_the_tap_sees_all_bytes_in_order(self, pty: Pty, wake: Wake) -> None:
-        seen: list[tuple[str, bytes]] = []
-        with opened(pty.path, wake, tap=lambda way, data: seen.append((way, data))) as port:
+    def test_the_tap_sees_all_bytes_in_order_with_their_times(self, pty: Pty, wake: Wake) -> None:
+        seen: list[Trace] = []
+        clock = FakeClock()
+        with opened(pty.path, wake, tap=seen.append, clock=clock) as port:
+            clock.ms += 1000
             port.write(b"ask")
             pty.say(b"answer")
             read_all(port, 6)
             port.read()
-        assert seen == [("out", b"ask"), ("in", b"answer")]
+            port.set_baud(115_200)
+        port.close()
+        assert [(trace.kind, trace.data) for trace in seen] == [
+            (TraceKind.OPENED, pty.path.encode()),
+            (TraceKind.BAUD, b"250000"),
+            (TraceKind.SENT, b"ask"),
+            (TraceKind.RECEIVED, b"answer"),
+            (TraceKind.BAUD, b"115200"),
+            (TraceKind.CLOSED, b""),
+        ]
+        assert seen[2].monotonic_s - seen[1].monotonic_s == 1
+        assert [trace.time_s for trace in seen[-1:]] == [clock.time()]
+
+    def test_the_tap_hears_why_a_port_was_lost(self, pty: Pty, wake: Wake) -> None:
+        seen: list[Trace] = []
+        with opened(pty.path, wake, tap=seen.append) as port, pytest.raises(LinkError):
+            port.set_baud(-1)
+        assert [trace.kind for trace in seen].count(TraceKind.CLOSED) == 1
+        assert "was lost while setting its rate" in seen[-1].text
 
     def test_a_wait_ends_with_bytes_a_wake_or_its_time(self, pty: Pty, wake: Wake) -> None:
         with opened(pty.path, wake) as port:
