@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import textwrap
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import click
 
 from gateway.cli.options import config_option, configuration, gateway_option, running_gateway
+from gateway.config import Config
 from gateway.text import printable
 
 COLUMNS = 79
@@ -48,23 +50,15 @@ def command(
     as_json: bool,
 ) -> None:
     """Explain what is wrong with BOARD, or with all of them. Exit code 0: healthy, 1: findings."""
-    from gateway.runtime import (
-        HostClock,
-        wanted_boards,
-    )  # with it comes all that the command needs, and `--help` does not
-    from gateway.tools.examine import ask_gateway, examine
+    from gateway.tools.examine import ask_gateway  # brings pyserial, which `gateway --help` does without
 
-    clock = HostClock()
     client = running_gateway(config_file, gateway_url) if port is None else None
+    found: Sequence[Document]
     if client is not None:
         names = _named(context, board, [resource["name"] for resource in client.boards()])
-        found = [ask_gateway(client, name, closely=ask, clock=clock) for name in names]
+        found = [ask_gateway(client, name, closely=ask, clock=time) for name in names]
     else:
-        config = configuration(config_file, port=port)
-        names = _named(context, board, list(config.boards))
-        click.echo(f"gateway: {NOT_RUNNING if port is None else OPENED}", err=True)
-        look = partial(examine, wanted_boards(config), state_dir=config.state_dir, clock=clock, flash=_flash(port))
-        found = [look(name, baud=config.boards[name].baud) for name in names]
+        found = _look(context, board, configuration(config_file, port=port), port=port)
     if as_json:
         click.echo(json.dumps({"items": found}, indent=2))
     else:
@@ -73,9 +67,16 @@ def command(
     context.exit(0 if all(document["healthy"] for document in found) else EXIT_FINDINGS)
 
 
-def _flash(port: str | None) -> str | None:
-    """What flashes the board at a port that need not be configured."""
-    return None if port is None else f"gateway flash --port {port}"
+def _look(context: click.Context, board: str | None, config: Config, *, port: str | None) -> list[Document]:
+    """Without a gateway; a board at a `port` that was named need not be configured."""
+    from gateway.runtime import wanted_boards  # brings all of the gateway
+    from gateway.tools.examine import examine
+
+    names = _named(context, board, list(config.boards))
+    click.echo(f"gateway: {NOT_RUNNING if port is None else OPENED}", err=True)
+    flash = None if port is None else f"gateway flash --port {port}"
+    look = partial(examine, wanted_boards(config), state_dir=config.state_dir, clock=time, flash=flash)
+    return [look(name, baud=config.boards[name].baud) for name in names]
 
 
 def _named(context: click.Context, board: str | None, known: Sequence[str]) -> Sequence[str]:
