@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from gateway.errors import JournalError
 from gateway.heartbeat import Heartbeat
-from gateway.model import Clock, Command, CommandState, FailsafeCause, IdempotencyKey
+from gateway.model import Clock, Command, CommandError, CommandState, FailsafeCause, IdempotencyKey
 from gateway.store import tables
 from gateway.store.committed import FINAL_ROWS, Committed, free_epoch
 from gateway.store.database import Database, JournalRefused
@@ -71,6 +72,7 @@ class Journal:
         self._lock = threading.Lock()
         self._committed = self._nothing_known()
         self._ready = False
+        self._unread = False
         self._fault: str | None = None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self.heartbeat = Heartbeat(self._thread.name, wake=self._pending.nudge)
@@ -322,16 +324,19 @@ class Journal:
 
     def _open(self) -> None:
         """Makes the journal ready, unless it is: opens the file, reads what is wanted at once, gives new boards an
-        epoch."""
+        epoch. Where nobody could read at the start what had not ended, nobody goes on with it: it ends here."""
         if self._ready:
             return
         with self._database.transaction() as connection:
             committed = self._loaded(connection)
+            left = [_left_behind(row, self._clock) for row in committed.open_commands()] if self._unread else []
+            tables.keep_commands(connection, left)
             new: dict[str, BoardRow] = {}
             for board in sorted(self._names - committed.boards.keys()):
                 new[board] = BoardRow(free_epoch({**committed.boards, **new}, self._random_bits))
             tables.keep_boards(connection, new)
         committed.boards.update(new)
+        committed.keep(left)
         with self._lock:
             self._committed = committed
         self._ready = True
@@ -346,6 +351,7 @@ class Journal:
         except JournalRefused:
             raise
         except JournalError as error:
+            self._unread = True
             self._failed(error)
 
     def _loaded(self, connection: Connection) -> Committed:
@@ -388,6 +394,16 @@ class Journal:
     def _board(self, board: str) -> BoardRow:
         with self._lock:
             return self._committed.boards.get(board, _NO_BOARD)
+
+
+def _left_behind(command: Command, clock: Clock) -> Command:
+    """The end of a command that a life of the gateway left, and the next one could not read."""
+    why = "the journal could not be read when the gateway was started"
+    if command.state is CommandState.SENT:
+        error = CommandError("unknown", f"{why}: nobody asked the board if it ran")
+        return replace(command, state=CommandState.UNKNOWN, error=error, finished_at=clock.time())
+    error = CommandError("cancelled", f"{why}: it was not sent")
+    return replace(command, state=CommandState.CANCELLED, error=error, finished_at=clock.time())
 
 
 def _put_off(entries: list[Entry], error: JournalError) -> list[Entry]:

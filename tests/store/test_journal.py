@@ -684,6 +684,27 @@ def test_without_a_place_for_its_file_it_starts_and_refuses_commands(
     assert numbers(journal.page("uno")[0]) == [2]
 
 
+def test_what_nobody_could_read_at_the_start_ends_as_soon_as_it_can_be_read(
+    journal: Journal, open_journal: Callable[..., Journal], disk: Disk, tmp_path: Path
+) -> None:
+    journal.record(command(1, CommandState.SENT, wire_id=3))
+    journal.record(command(2))
+    journal.commit_pending()
+    crashed(journal, tmp_path / "mounted", disk)
+    late = Disk(tmp_path / "plugged" / "journal.db")
+    after = open_journal(late)
+    assert after.open_commands("uno") == []
+    (tmp_path / "mounted").rename(tmp_path / "plugged")
+    assert after.commit_pending()
+    ends = {number: after.get(command(number).id) for number in (1, 2)}
+    assert [row and (row.state, row.error and row.error.code) for row in ends.values()] == [
+        (CommandState.UNKNOWN, "unknown"),
+        (CommandState.CANCELLED, "cancelled"),
+    ]
+    assert after.last_wire_id("uno") == 3
+    assert after.open_commands("uno") == []
+
+
 @pytest.mark.parametrize("wal", [True, False])
 def test_from_a_disk_that_can_not_be_written_it_tells_what_it_can(
     journal: Journal, open_journal: Callable[..., Journal], disk: Disk, tmp_path: Path, *, wal: bool
