@@ -76,6 +76,11 @@ def test_what_is_wrong_is_told_before_anything_is_touched(
     assert message in " ".join(result.stderr.split())
 
 
+def test_what_can_not_be_flashed_is_not_asked_who_it_is() -> None:
+    result = run("--port", "virtual://uno", "--yes")
+    assert (result.exit_code, result.stdout) == (3, "")
+
+
 def test_a_file_is_looked_at_before_the_board(folder: Path) -> None:
     (folder / "bad.hex").write_text("hello")
     result = run("--port", "/dev/ttyNONE", "--hex", "bad.hex")

@@ -82,6 +82,8 @@ class FlashChip:
     ) -> None:
         self.flash = bytearray([ERASED]) * 0x40000
         self.was_left = False
+        self.programming = False
+        """Told to enter its programming mode, without which nothing is written."""
         self.signature = signature
         self.silent_from = silent_from
         self._worn = worn
@@ -91,6 +93,7 @@ class FlashChip:
 
     def start(self) -> None:
         self._buffer.clear()
+        self.programming = False
 
     def feed(self, byte: int) -> bytes:
         if self._deaf_bytes:
@@ -104,6 +107,7 @@ class FlashChip:
         return self._answer(request)
 
     def program(self, data: bytes) -> None:
+        assert self.programming
         self.flash[self._address : self._address + len(data)] = data
         if self._worn is not None:
             self.flash[self._worn] &= 0xFE
@@ -144,6 +148,8 @@ class Stk1Chip(FlashChip):
             return b""
         content = b""
         match request[0]:
+            case 0x50:
+                self.programming = True
             case 0x55:
                 self.load(int.from_bytes(request[1:3], "little"))
             case 0x64:
@@ -162,6 +168,11 @@ class Stk2Chip(FlashChip):
 
     number = 1
 
+    def start(self) -> None:
+        super().start()
+        self.numbers = list[int]()
+        """Of the messages since the reset."""
+
     def _expected(self, so_far: bytes) -> int:
         return 6 + int.from_bytes(so_far[2:4], "big") if len(so_far) >= 4 else 6
 
@@ -169,6 +180,7 @@ class Stk2Chip(FlashChip):
         if request[1] not in (1, self.number) or reduce(xor, request):
             return b""
         self.number = (request[1] + 1) % 0x100
+        self.numbers.append(request[1])
         body = request[5:-1]
         content = b"\x00"
         match body[0]:
@@ -176,6 +188,8 @@ class Stk2Chip(FlashChip):
                 content += b"\x08AVRISP_2"
             case 0x06:
                 self.load(int.from_bytes(body[1:], "big"))
+            case 0x10:
+                self.programming = True
             case 0x11:
                 self.was_left = True
             case 0x13:

@@ -66,6 +66,16 @@ def test_what_is_written_is_there_the_rest_blank_and_the_bootloader_is_let_go(ki
     assert chip.was_left
 
 
+def test_version_2_numbers_its_messages_and_begins_anew_after_255() -> None:
+    chip = Stk2Chip(signature=ATMEGA2560)
+    found = find_bootloader(ScriptedPort(chip, baud=115_200), candidates(MEGA))
+    write(found, Image(((0, bytes(256 * 200)),)), quiet)
+    signed_on, *rest = chip.numbers
+    assert signed_on == 1
+    assert rest == [number % 0x100 for number in range(1, len(rest) + 1)]
+    assert len(rest) > 0x100
+
+
 def test_calls_that_a_bootloader_misses_are_repeated(kind: Kind) -> None:
     chip = kind.chip(deaf_bytes={UNO: 4, MEGA: 14}[kind.model])  # whole calls: it was not listening yet
     port = kind.port(chip)
