@@ -44,3 +44,39 @@ def test_of_a_board_that_is_away_nothing_is_known() -> None:
     world.at(2, lambda: setattr(world.line, "missing", Reason.PORT_MISSING))
     world.run(3)
     assert world.status.vitals is None
+
+
+def test_damaged_frames_of_both_ways_are_counted_over_the_last_minutes() -> None:
+    world = World()
+    world.at(15, lambda: setattr(world.line, "flip", 0.002))
+    world.at(35, lambda: setattr(world.line, "flip", 0.0))
+    seen = []
+    for second in (5, 12, 45, 640, 660):
+        world.at(second, lambda: seen.append(world.status.vitals.line if world.status.vitals else None))
+    world.run(661)
+    first, quiet, noisy, long_after, forgotten = seen
+    assert first is None, "it takes two answers"
+    assert quiet is not None
+    assert (quiet.rejected, round(quiet.span_s)) == (0, 10)
+    assert quiet.frames_here >= 90
+    assert quiet.frames_there >= 90
+    assert noisy is not None
+    assert noisy.rejected_here > 0
+    assert noisy.rejected_there > 0
+    assert noisy.rejected < 0.2 * noisy.frames
+    assert long_after is not None
+    assert round(long_after.span_s) == 600
+    assert forgotten is not None
+    assert forgotten.rejected == 0, "what was ten minutes ago"
+
+
+def test_the_counters_of_a_board_may_wrap() -> None:
+    """They have 16 bits: two hours of polling."""
+    world = World()
+    world.board._session._received = 0xFFFF - 50
+    world.run(12)
+    vitals = world.status.vitals
+    assert vitals is not None
+    assert vitals.line is not None
+    assert vitals.frames_received < 200, "it has wrapped"
+    assert 90 < vitals.line.frames_there < 200
