@@ -21,12 +21,15 @@ from gateway.config import Address, BoardConfig, Config, OnConnectConfig
 from gateway.errors import GatewayError
 from gateway.link.arbiter import PortArbiter
 from gateway.link.discovery import PortLister, plugged_in
-from gateway.link.serial_port import is_virtual
+from gateway.link.recorder import Recorder
+from gateway.link.recording import Description, Header
+from gateway.link.serial_port import is_virtual, open_port
+from gateway.link.traffic import Traffic
 from gateway.link.wake import Wake
 from gateway.link.wanted import Match, Wanted
 from gateway.model import BoardState, BoardStatus, Clock, CommandError, CommandState, Diagnosis, FailsafeCause, Mode
 from gateway.notify import Supervisor
-from gateway.protocol.messages import schema_hash
+from gateway.protocol.messages import BoardRecord, schema_hash
 from gateway.server import Limits, Server
 from gateway.store.database import Database, JournalRefused
 from gateway.store.journal import Journal
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 
 STOP_BOARDS_S = 0.25  # beside the 0.5 s that the server gives its views: stopping takes less than a second
 STOP_JOURNAL_S = 0.2
+STOP_RECORDERS_S = 0.2
+RECORDINGS = "recordings"  # in state_dir, a directory for each board
 STATE_DIR_MODE = 0o700
 START_ID_BYTES = 8
 FEATURES = (
@@ -102,6 +107,8 @@ class _Board:
     absence: Absence
     worker: BoardWorker
     wake: Wake
+    traffic: Traffic
+    recorder: Recorder | None
 
 
 class Gateway:
@@ -121,13 +128,15 @@ class Gateway:
         self._clock = clock
         stores = _stores(config, clock, list_ports=list_ports)
         self._journal = stores.journal
-        self._boards = {name: _board(name, board, stores=stores, clock=clock) for name, board in config.boards.items()}
+        self._boards = {name: _board(name, config, stores=stores, clock=clock) for name in config.boards}
         services = Services(
             latest=stores.latest,
             journal=stores.journal,
             queues={name: board.queue for name, board in self._boards.items()},
             diagnose=partial(self._diagnose, config),
             absences={name: board.absence for name, board in self._boards.items()},
+            traffic={name: board.traffic for name, board in self._boards.items()},
+            describe=partial(_description, stores),
             clock=clock,
             version=__version__,
             start_id=secrets.token_hex(START_ID_BYTES),
@@ -150,6 +159,8 @@ class Gateway:
         try:
             self._journal.start()
             for board in self._boards.values():
+                if board.recorder is not None:
+                    board.recorder.start()
                 board.worker.start()
             self._supervisor.ready()
             self._server.run(between=self._supervisor.tick)
@@ -157,6 +168,7 @@ class Gateway:
             self._supervisor.stopping()
             self._server.close()
             self._stop_boards()
+            self._stop_recorders()
             self._journal.close(timeout_s=STOP_JOURNAL_S)
 
     def stop(self) -> None:
@@ -189,6 +201,15 @@ class Gateway:
             else:
                 logger.warning("%s: its thread did not end in time", name)
 
+    def _stop_recorders(self) -> None:
+        """After the boards: the last that passed is recorded, too."""
+        recorders = [board.recorder for board in self._boards.values() if board.recorder is not None]
+        deadline_s = self._clock.monotonic() + STOP_RECORDERS_S
+        for recorder in recorders:
+            recorder.stop()
+        for recorder in recorders:
+            recorder.join(max(0.0, deadline_s - self._clock.monotonic()))
+
 
 def _stores(config: Config, clock: Clock, *, list_ports: PortLister) -> _Stores:
     schemas = SchemaCache(_private(config.state_dir), hash_of=schema_hash)
@@ -219,8 +240,10 @@ def _journal(config: Config, clock: Clock) -> Journal:
     return journal
 
 
-def _board(name: str, board: BoardConfig, *, stores: _Stores, clock: Clock) -> _Board:
+def _board(name: str, config: Config, *, stores: _Stores, clock: Clock) -> _Board:
     """A board, ready to go on with what the journal holds of it."""
+    board = config.boards[name]
+    traffic = Traffic()
     waiting = stores.journal.open_commands(name)
     latched = stores.journal.latch(name)
     wake = Wake()
@@ -248,8 +271,34 @@ def _board(name: str, board: BoardConfig, *, stores: _Stores, clock: Clock) -> _
         absence=absence,
         finder=stores.arbiter.finder(name),
         clock=clock,
+        open_link=partial(open_port, tap=traffic),
     )
-    return _Board(queue, absence, worker, wake)
+    recorder = _recorder(name, config, traffic=traffic, stores=stores, clock=clock)
+    return _Board(queue, absence, worker, wake, traffic, recorder)
+
+
+def _recorder(name: str, config: Config, *, traffic: Traffic, stores: _Stores, clock: Clock) -> Recorder | None:
+    board = config.boards[name]
+    if board.record_bytes is None:
+        return None
+    return Recorder(
+        traffic,
+        config.state_dir / RECORDINGS / name,
+        header=Header(name, board.port, gateway=__version__),
+        keep_bytes=board.record_bytes,
+        describe=partial(_description, stores, name),
+        clock=clock,
+    )
+
+
+def _description(stores: _Stores, board: str) -> Description | None:
+    """What a board last said of itself, as it said it."""
+    schema = stores.latest.snapshot(board).status.schema
+    records = None if schema is None else stores.schemas.get(schema.sketch.schema_hash)
+    if schema is None or records is None:
+        return None
+    record = BoardRecord(schema.model, schema.sketch.name, schema.sketch.version, schema.unique_id)
+    return Description(record.to_bytes(), len(schema.channels), len(schema.actions), records)
 
 
 def _settings(name: str, board: BoardConfig) -> BoardSettings:

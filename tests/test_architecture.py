@@ -32,7 +32,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "board": frozenset({"link", "protocol"}),
     # how a board describes itself, and nothing of a board's thread
     "tools": frozenset({"link", "protocol", "board.describe", "board.procedure", "resources"}),
-    "web": frozenset({"board", "store"}),
+    "web": frozenset({"board", "store", "link.tap", "link.traffic", "link.recording"}),  # what passed on a link
     "integrations": frozenset({"board", "store"}),
     "server": frozenset({"web.problems", "web.environ"}),  # what it shares with the app; neither knows Flask
     "config": frozenset(),
@@ -43,7 +43,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         }
     ),
     # the version of the protocol, and what the URL of a virtual board may say
-    "cli": frozenset({"config", "runtime", "tools", "resources", "protocol.messages", "link.virtual_url"}),
+    "cli": frozenset({"config", "runtime", "tools", "resources", "protocol.messages", "link.software_url"}),
     "__main__": frozenset({"cli"}),
 }
 """What of the gateway each of its packages may import beside itself: a package, or one module of it."""

@@ -90,6 +90,7 @@ boards:
       - {channel: pwm9, value: 20, hold: 5s}
       - {action: pin_mode, arguments: {pin: 7, mode: 1}}
     queue_limit: 7
+    record: 1.5GB
 journal:
   path: other.db
   synchronous: normal
@@ -108,6 +109,7 @@ state_dir: state
     assert (board.poll_interval_s, board.stale_after_s, board.failsafe_after_s) == (0.05, 0.5, 60.0)
     assert (board.failsafe_latch, board.link_timeout_s, board.queue_limit) == (True, 3.0, 7)
     assert board.settle_within_s == 60.0
+    assert board.record_bytes == 1_500_000_000
     write_pwm, run_pin_mode = board.on_connect
     assert (write_pwm.channel, write_pwm.value, write_pwm.hold_s) == ("pwm9", 20, 5.0)
     assert (run_pin_mode.action, run_pin_mode.arguments) == ("pin_mode", {"pin": 7, "mode": 1})
@@ -292,7 +294,7 @@ def test_a_huge_file_is_refused_unread(write: Write) -> None:
             "1:22: boards.uno.port: must name a port, such as /dev/ttyACM0, COM3 or virtual://uno, or be auto",
         ),
         ("port: sockets://a:1", "1:22: boards.uno.port: sockets:// opens nothing; did you mean socket://a:1?"),
-        ("port: ftp://a", "1:22: boards.uno.port: ftp:// opens nothing; known: virtual, socket, rfc2217"),
+        ("port: ftp://a", "1:22: boards.uno.port: ftp:// opens nothing; known: virtual, replay, socket, rfc2217"),
         ("port: ", f"1:21: boards.uno.port: {EMPTY}"),
         ("baud: ", f"1:21: boards.uno.baud: {EMPTY}"),
         ("stale_after: ", f"1:28: boards.uno.stale_after: {EMPTY}"),
@@ -360,6 +362,9 @@ def test_a_huge_file_is_refused_unread(write: Write) -> None:
             "1:29: boards.uno.on_connect.0: hold must be from 1ms to 65.535s",
         ),
         ("failsafe_latch: yes", '1:32: boards.uno.failsafe_latch: must be true or false, not "yes"'),
+        ("record: 64", "1:24: boards.uno.record: must be a size such as 64MB or 1GB, not 64"),
+        ("record: 64M", '1:24: boards.uno.record: must be a size such as 64MB or 1GB, not "64M"'),
+        ("record: 1MB", "1:24: boards.uno.record: must be from 4MB to 1000GB, not 1MB"),
         ("queue_limit: 0", "1:29: boards.uno.queue_limit: must be at least 1, not 0"),
         ("queue_limit: 1.5", "1:29: boards.uno.queue_limit: must be a whole number, not 1.5"),
         ("queue_limit: 10001", "1:29: boards.uno.queue_limit: must be at most 10000, not 10001"),

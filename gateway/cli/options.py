@@ -8,7 +8,7 @@ from typing import TypeVar
 import click
 
 from gateway.config import DEFAULT_FILE, Config, load
-from gateway.link import virtual_url
+from gateway.link import software_url
 from gateway.tools.client import GatewayClient, checked_url, find, url_of
 
 NO_FILE_PORT = "virtual://uno"  # stands in where only the rest of the configuration is asked for
@@ -52,7 +52,7 @@ def running_gateway(config_file: Path | None, gateway_url: str | None) -> Gatewa
 
 def configuration(config_file: Path | None, *, port: str | None = None, listen: str | None = None) -> Config:
     """The configuration under this process's environment and these options. Raises ConfigError."""
-    return load(config_file, environ=os.environ, port=port, listen=listen, check_virtual=virtual_url.parse)
+    return load(config_file, environ=os.environ, port=port, listen=listen, check_virtual=software_url.parse)
 
 
 def _url(text: str | None) -> str | None:

@@ -17,7 +17,7 @@ import click
 
 from gateway.config import load
 from gateway.errors import ConfigError
-from gateway.link import virtual_url
+from gateway.link import software_url
 from gateway.tools import service
 from gateway.tools.reach import ServiceError, check_reach, devices_of, reach_of
 from gateway.tools.service import File, Plan, Service
@@ -119,7 +119,7 @@ def _plan(config_file: Path, *, user: bool) -> Plan:
 def _checked_ports(config_file: Path, *, state: Path, user: bool) -> tuple[str, ...]:
     """The boards' ports, from the configuration as the service will read it: without this terminal's variables, with a
     directory of its own for what it keeps."""
-    config = load(config_file, environ={"STATE_DIRECTORY": str(state)}, check_virtual=virtual_url.parse)
+    config = load(config_file, environ={"STATE_DIRECTORY": str(state)}, check_virtual=software_url.parse)
     keys = {"state_dir": config.state_dir, "journal.path": config.state_dir / config.journal.path}
     outside = [key for key, path in keys.items() if not path.is_relative_to(state)]
     if outside and not user:

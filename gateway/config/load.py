@@ -20,11 +20,11 @@ ONLY_BOARD = "board"  # what `--port` names its board where no file names one
 VARIABLE_PREFIX = "GATEWAY_"
 STATE_VARIABLE = "STATE_DIRECTORY"  # set by systemd; several are separated by colons
 
-VIRTUAL = "virtual://"
+VIRTUAL = ("virtual://", "replay://")
 AUTO = "auto"  # any number of boards may be looked for
 
 VirtualCheck = Callable[[str], object]
-"""Raises ValueError, saying what would be right, for a URL that means no virtual board."""
+"""Raises ValueError, saying what would be right, for a URL that means no board in software."""
 
 
 def load(

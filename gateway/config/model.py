@@ -28,6 +28,7 @@ from gateway.config.values import (
     OptionalScalar,
     Port,
     Seconds,
+    Size,
     UsbText,
 )
 
@@ -231,6 +232,13 @@ class BoardConfig(Section):
         ge=1,
         le=10_000,
         description="Commands that may wait for the board, 1 to 10000; one more is refused with 429.",
+    )
+
+    record_bytes: Size | None = Field(
+        default=None,
+        alias="record",
+        description="Keep so much of what passed on the link, both ways, in state_dir/recordings/NAME: 64MB is a day "
+        "of polls at 100ms. Nothing is recorded without it.",
     )
 
     @model_validator(mode="before")

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainValidator, StringCons
 from gateway import duration
 
 BOARD_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,15}$"
-PORT_SCHEMES = ("virtual", "socket", "rfc2217")
+PORT_SCHEMES = ("virtual", "replay", "socket", "rfc2217")
 """The URL schemes that a port may have; anything without one is a device's name."""
 
 DEFAULT_BAUD = 250_000  # 0 % error on 16 and 8 MHz AVRs
@@ -29,6 +29,9 @@ INEXACT_BAUDS = (230_400, 460_800, 921_600)  # 3.5 % off or more on a 16 MHz AVR
 BOARD_ID_DIGITS = 8
 BOARD_ID_PATTERN = r"^[0-9a-f]{8}$"
 MAX_TCP_PORT = 65_535
+MIN_RECORD_BYTES, MAX_RECORD_BYTES = 4_000_000, 1_000_000_000_000
+SIZE_PATTERN = r"^[0-9]{1,6}(\.[0-9]{1,3})?(MB|GB)$"
+SIZE_UNITS = {"MB": 10**6, "GB": 10**9}
 MAX_SHOWN = 60  # characters of a wrong value in a message
 
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]+)):(?P<port>[0-9]{1,5})")
@@ -105,6 +108,16 @@ def _seconds(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError(f"needs a unit: {value:g}ms or {value:g}s")
     raise ValueError(f"must be a duration such as 500ms or 1.5s, not {shown(value)}")
+
+
+def _size(value: object) -> int:
+    """Bytes."""
+    if not isinstance(value, str) or not re.fullmatch(SIZE_PATTERN, value):
+        raise ValueError(f"must be a size such as 64MB or 1GB, not {shown(value)}")
+    size = round(float(value[:-2]) * SIZE_UNITS[value[-2:]])
+    if not MIN_RECORD_BYTES <= size <= MAX_RECORD_BYTES:
+        raise ValueError(f"must be from 4MB to 1000GB, not {value}")
+    return size
 
 
 def _board_id(value: object) -> object:
@@ -201,6 +214,7 @@ Port = Annotated[str, AfterValidator(_port)]
 BoardId = Annotated[str, PlainValidator(_board_id), WithJsonSchema({"type": "string", "pattern": BOARD_ID_PATTERN})]
 UsbText = Annotated[str, PlainValidator(_usb_text), WithJsonSchema({"type": "string"})]
 Seconds = Annotated[float, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "pattern": duration.PATTERN})]
+Size = Annotated[int, BeforeValidator(_size), WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN})]
 HostNames = Annotated[tuple[Annotated[str, AfterValidator(_host_name)], ...], BeforeValidator(_host_names)]
 ListOf = Annotated[tuple[Item, ...], BeforeValidator(_listed)]
 OptionalScalar = Annotated[

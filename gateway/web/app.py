@@ -14,7 +14,7 @@ from flask.globals import request_ctx
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from gateway.errors import GatewayError
-from gateway.web import boards, commands, offers, readings
+from gateway.web import boards, commands, offers, readings, traffic
 from gateway.web.answers import empty_answer
 from gateway.web.guard import Guard
 from gateway.web.problems import Kind, Problem, ProblemError, problem_of
@@ -29,7 +29,7 @@ __all__ = ["ROUTES", "Services", "create_app"]
 API = "/api/v1"
 MAX_GUESSED = 200  # characters of an address that is no route; comparing takes time by the square
 
-ROUTES: tuple[Route, ...] = routes_in((boards, readings, offers, commands))
+ROUTES: tuple[Route, ...] = routes_in((boards, readings, offers, commands, traffic))
 """Every route, as declared."""
 
 logger = logging.getLogger(__name__)

@@ -21,6 +21,7 @@ from pydantic import (
 
 from gateway.board.commands import EXPIRES_MS, EXPIRES_OFFLINE_MS
 from gateway.board.names import unknown
+from gateway.link.tap import TraceKind
 from gateway.model import BoardState, CommandOrigin, CommandState, FailsafeCause, Mode, Quality, Reason, Severity
 from gateway.store.history import LENGTH as HISTORY_LENGTH
 from gateway.web.inputs import NO_ALTERNATIVE, Count, Input, Seconds, Since, WaitSeconds, Whole, at_most
@@ -100,6 +101,15 @@ class Release(Input):
     state: Literal["released", "flashing"] = Field(default="released", description="What the board shows meanwhile.")
     for_s: Annotated[Seconds, AfterValidator(at_most(MAX_RELEASE_S))] | None = Field(
         default=None, alias="for", description="Take the port back by itself after this, 1h at most."
+    )
+
+
+class Passed(Wait):
+    """Which of the traffic in memory."""
+
+    after: Count = Field(default=0, description="`next_after` of the answer before; 0 for all that is in memory.")
+    limit: Annotated[Count, Field(ge=1, le=MAX_PAGE)] = Field(
+        default=MAX_PAGE, description="The oldest so many of them."
     )
 
 
@@ -397,6 +407,37 @@ class DiagnosisAnswer(Output):
     healthy: bool
     summary: str
     findings: list[FindingAnswer]
+
+
+class TraceAnswer(Output):
+    """One thing that happened on a link: `bytes` (hexadecimal) were sent or received; or `text` is the port that was
+    opened, the rate that was set, or why the port was closed."""
+
+    kind: TraceKind
+    time: Time
+    monotonic_us: int
+    bytes: str | None
+    text: str | None
+
+
+class TrafficAnswer(Output):
+    """What passed, oldest first. `missed` is how much came before and is gone, null where `after` is not of this life
+    of the gateway."""
+
+    board: str
+    virtual: bool
+    items: list[TraceAnswer]
+    next_after: int
+    missed: int | None
+
+
+class DescriptionAnswer(Output):
+    """The records of DESCRIBE in hexadecimal: the board's, then those of its channels and actions."""
+
+    board: str
+    channels: int
+    actions: int
+    records: list[str]
 
 
 class HealthAnswer(Output):

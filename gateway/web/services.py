@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from gateway.board.absence import Absence
 from gateway.board.commands import CommandQueue
 from gateway.board.names import unknown
+from gateway.link.recording import Description
+from gateway.link.traffic import Traffic
 from gateway.model import BoardStatus, Clock, Diagnosis
 from gateway.store.journal import Journal
 from gateway.store.latest import Latest, Snapshot
@@ -23,6 +25,8 @@ class Services:
     queues: Mapping[str, CommandQueue]
     absences: Mapping[str, Absence]
     diagnose: Callable[[BoardStatus], Diagnosis]
+    traffic: Mapping[str, Traffic]
+    describe: Callable[[str], Description | None]
     clock: Clock
     version: str
     start_id: str

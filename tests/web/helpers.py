@@ -15,6 +15,8 @@ from werkzeug.test import Client, TestResponse
 from gateway.board.absence import Absence
 from gateway.board.commands import CommandIds, CommandQueue
 from gateway.errors import BoardOffline, JournalError, WrongState
+from gateway.link.recording import Description
+from gateway.link.traffic import Traffic
 from gateway.model import (
     Action,
     Argument,
@@ -48,6 +50,7 @@ from tests.memory_journal import MemoryJournal
 QUEUE_LIMIT = 3
 STALE_AFTER_S = 1.0
 STARTED_AT = 1_780_000_000.25
+DESCRIPTION = Description(b"\x03Uno", 1, 0, (b"\x01\x02",))
 
 
 class FakeClock:
@@ -188,12 +191,15 @@ class Desk:
         self.journal.feed = SteppingFeed(self.clock)
         self.queue = self._queue("uno", wake=self.work)
         self.queue.open(SCHEMA)
+        self.traffic = {"uno": Traffic(), "mega": Traffic()}
         self.services = Services(
             latest=self.latest,
             journal=self.journal,
             queues={"uno": self.queue, "mega": self._queue("mega", wake=lambda: None)},
             absences={name: Absence(wake=self.work, clock=self.clock) for name in ("uno", "mega")},
             diagnose=self.diagnose,
+            traffic=self.traffic,
+            describe=lambda board: DESCRIPTION if self.latest.snapshot(board).status.schema else None,
             clock=self.clock,
             version="9.8.7",
             start_id="5eed",
