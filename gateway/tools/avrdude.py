@@ -31,6 +31,7 @@ RUN_S = 90.0  # a full chip takes 15 s
 PROGRAM = "avrdude"
 PROGRAMMERS = {"AVR109": "avr109"}
 SHOWN_LINES = 4  # of avrdude's last words
+AGAIN = "press the board's reset button twice within a second and run the same command again at once"
 
 INSTALL: Mapping[str, str] = MappingProxyType(
     {
@@ -93,8 +94,7 @@ def start_bootloader(url: str, *, lister: Lister = listed, clock: Clock = time) 
             return appeared[0]
         before &= now  # one that has gone and comes back counts as new
     raise NoBootloader(
-        f"{url} was asked for its bootloader, and none came within {PORT_APPEARS_S:g} s; nothing was written. Press "
-        "the board's reset button twice within a second and run the same command again at once"
+        f"{url} was asked for its bootloader, and none came within {PORT_APPEARS_S:g} s; nothing was written: {AGAIN}"
     )
 
 
@@ -117,21 +117,34 @@ def upload(file: Path, *, port: str, chip: Chip, kind: BootloaderKind, program: 
     arguments = [program, "-q", "-p", chip.part, "-c", PROGRAMMERS[kind.protocol], "-P", port, "-b", str(kind.baud)]
     arguments += ["-D", "-U", f"flash:w:{file}:i"]
     try:
-        ran = subprocess.run(
-            arguments,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-        )
+        code, words = _run(arguments, timeout_s=timeout_s)
     except subprocess.TimeoutExpired as error:
-        raise FlashError(f"avrdude did not end within {timeout_s:g} s and was stopped; {_again()}") from error
+        raise FlashError(f"avrdude did not end within {timeout_s:g} s and was stopped; {AGAIN}") from error
+    except KeyboardInterrupt:
+        raise FlashError(f"stopped by Ctrl-C; the board holds part of the sketch at most: {AGAIN}") from None
     except OSError as error:
         raise FlashError(f"{program} can't be run: {error.strerror or error}") from error
-    if ran.returncode != 0:
-        raise FlashError(f"avrdude failed: {_last(ran.stderr) or f'exit code {ran.returncode}'}; {_again()}")
+    if code != 0:
+        raise FlashError(f"avrdude failed: {_last(words) or f'exit code {code}'}; {AGAIN}")
+
+
+def _run(arguments: Sequence[str], *, timeout_s: float) -> tuple[int, str]:
+    """Exit code and what was said on standard error. Nothing of it is left running, whatever happens."""
+    with subprocess.Popen(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            _, words = process.communicate(timeout=timeout_s)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        return process.returncode, words
 
 
 def wait_for_port(url: str, *, lister: Lister = listed, clock: Clock = time) -> None:
@@ -150,7 +163,3 @@ def wait_for_port(url: str, *, lister: Lister = listed, clock: Clock = time) -> 
 def _last(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return " / ".join(lines[-SHOWN_LINES:])
-
-
-def _again() -> str:
-    return "press the board's reset button twice within a second and run the same command again at once"

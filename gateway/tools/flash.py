@@ -6,15 +6,17 @@ the gateway, which lends its port for the writing.
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.model import BoardState, Reason, Schema
+from gateway.errors import LinkError
+from gateway.model import BoardState, Clock, Reason, Schema
 from gateway.tools import avrdude, lease
-from gateway.tools.boot_port import BootPort
+from gateway.tools.boot_port import BootPort, pause
 from gateway.tools.client import GatewayClient
 from gateway.tools.hello import introduce
 from gateway.tools.intel_hex import HexError, Image, parse
@@ -22,6 +24,8 @@ from gateway.tools.models import BootloaderKind, Model, Protocol, candidates
 from gateway.tools.plugged import in_bootloader
 from gateway.tools.programmer import Progress, check_fit, find_bootloader, flat_size, verify, write
 
+BACK_S = 10.0  # for a port that comes back, as long as the Arduino IDE waits
+ASK_AGAIN_S = 0.5
 ONLINE = (BoardState.ONLINE, BoardState.DEGRADED)
 
 
@@ -106,10 +110,10 @@ def flash(target: Target, model: Model | None, image_for: Callable[[Model], Imag
         return way(target.port, model, image_for, steps=steps)
 
 
-def look_again(target: Target) -> Offer:
+def look_again(target: Target, *, clock: Clock = time) -> Offer:
     """What the board says once the new sketch runs. Raises as `look` does."""
     if target.gateway is None or target.board is None:
-        return _asked(target)
+        return _asked_again(target, clock=clock)
     return _told(target.gateway, target.board, lease.wait_back(target.gateway, target.board))
 
 
@@ -169,6 +173,18 @@ def _asked(target: Target) -> Offer:
     if said.schema is None:
         return Offer(reason=said.reason, detail=said.detail)
     return _offered(said.schema)
+
+
+def _asked_again(target: Target, *, clock: Clock) -> Offer:
+    """A native USB board's port goes once more when its bootloader ends, perhaps after it was opened."""
+    deadline_s = clock.monotonic() + BACK_S
+    while True:
+        try:
+            return _asked(target)
+        except LinkError as error:
+            if clock.monotonic() >= deadline_s:
+                raise LinkError(error.reason, f"the sketch was written and verified, and then: {error}") from error
+        pause(ASK_AGAIN_S)
 
 
 def _offered(schema: Schema) -> Offer:

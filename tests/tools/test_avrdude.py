@@ -18,8 +18,10 @@ from serial.tools.list_ports_common import ListPortInfo
 from gateway.cli import main
 from gateway.errors import LinkError
 from gateway.link.virtual_sketch import MODELS
-from gateway.tools import avrdude
+from gateway.model import Reason
+from gateway.tools import avrdude, flash
 from gateway.tools.bootloader import FlashError, NoBootloader
+from gateway.tools.hello import Introduction
 from gateway.tools.models import ATMEGA32U4, CATERINA
 from tests.emulated.images import SHIPPED_IMAGES
 from tests.link.fakes import pseudo_terminal
@@ -165,9 +167,7 @@ class Hurried:
 def test_a_sketch_that_hears_no_touch_is_told_with_the_way_by_hand() -> None:
     with (
         pseudo_terminal() as pty,
-        pytest.raises(
-            NoBootloader, match=r"none came within 10 s; nothing was written\. Press .*twice within a second"
-        ),
+        pytest.raises(NoBootloader, match=r"none came within 10 s; nothing was written: press .*twice within a second"),
     ):
         avrdude.start_bootloader(pty.path, lister=listing({pty.path}), clock=Hurried())
 
@@ -208,3 +208,33 @@ def test_a_leonardo_is_known_by_its_usb_ids_touched_written_by_avrdude_and_asked
     assert report["after"]["sketch"]["name"] == "gateway"
     assert ran.arguments[-1] == f"flash:w:{IMAGE}:i"
     assert ran.arguments[ran.arguments.index("-P") + 1] == BOOT_PORT
+
+
+@pytest.mark.needs("posix")
+def test_a_port_that_goes_once_more_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def introduce(url: str, *, baud: int | None) -> Introduction:
+        asked.append(url)
+        if len(asked) < 3:
+            raise LinkError(Reason.PORT_MISSING, "it was lost")
+        return Introduction(reason=Reason.NO_ANSWER)
+
+    monkeypatch.setattr(flash, "introduce", introduce)
+    monkeypatch.setattr(flash, "pause", lambda _seconds: None)
+    assert flash.look_again(flash.Target(SKETCH_PORT)).reason is Reason.NO_ANSWER
+    assert asked == [SKETCH_PORT] * 3
+
+
+def test_a_port_that_is_gone_for_good_is_told_with_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flash, "pause", lambda _seconds: None)
+    with pytest.raises(LinkError, match="the sketch was written and verified, and then: there is no /dev/ttySKETCH"):
+        flash.look_again(flash.Target(SKETCH_PORT), clock=Hurried())
+
+
+@pytest.mark.process
+def test_ctrl_c_while_avrdude_runs_says_what_to_do(stand_in: Callable[..., StandIn]) -> None:
+    with pytest.raises(FlashError, match=r"stopped by Ctrl-C; the board holds part of the sketch at most: press"):
+        upload(
+            stand_in("import os, signal; os.kill(os.getppid(), signal.SIGINT); sys.stdin = open('/dev/zero').read()")
+        )
