@@ -2,22 +2,21 @@
 the real journal in a file, and the virtual board.
 
 The board thread runs in `World`'s time and only while the test lets it (`go`), so one of the two runs at any moment and
-nothing depends on the machine. What may befall it hangs on moments that matter to a command: a frame of one kind goes
-one way, the handler begins or ends, the journal keeps a row. `Fates` says what comes at which of them.
+nothing depends on the machine. `Fates` says what comes at which moment: when a frame of one kind goes one way, when the
+handler begins or ends, when the journal keeps a row.
 """
 
 import bisect
 import contextlib
-import enum
 import random
 import shutil
 import sqlite3
 import threading
 import traceback
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -32,102 +31,13 @@ from gateway.protocol.connect import DEFAULT_BAUD
 from gateway.protocol.messages import BoardRecord
 from gateway.store.database import Database
 from gateway.store.journal import RETRY_S, Journal
+from tests.board.fates import KEEP_MOMENTS, REPLY_MOMENTS, REQUEST_MOMENTS, Fates, Mishap, Moment
 from tests.board.world import NAME, FakeLink, Killed, Line, World
 
 PATIENCE_S = 20.0  # real seconds for the board thread to come to its next pause; reached only when it hangs
 REPLY_S = 0.002  # simulated; a reply is never there at once
 LATE_S = (0.05, 0.4, 2.0)  # simulated; short of a retransmission, of a lost exchange, of a lost link
 REFUSED_CODE = 64  # what the sketch's `refuse` answers
-
-
-class Moment(enum.StrEnum):
-    """A step in the life of a command, or of the session it needs."""
-
-    HELLO = "HELLO is sent"
-    HELLO_REPLY = "HELLO is answered"
-    COMMAND = "COMMAND is sent"
-    COMMAND_REPLY = "COMMAND is answered"
-    EPOCH = "EPOCH is sent"
-    EPOCH_REPLY = "EPOCH is answered"
-    SAFE = "SAFE is sent"
-    SAFE_REPLY = "SAFE is answered"
-    CLEAR = "CLEAR is sent"
-    CLEAR_REPLY = "CLEAR is answered"
-    OTHER = "another request is sent"
-    OTHER_REPLY = "another request is answered"
-    HANDLER_BEGINS = "the handler has done nothing yet"
-    HANDLER_ENDS = "the handler has done its work"
-    KEEP_QUEUED = "a row is about to be committed as queued"
-    KEPT_QUEUED = "a row was committed as queued"
-    KEEP_SENT = "a row is about to be committed as sent"
-    KEPT_SENT = "a row was committed as sent"
-    KEEP_FINAL = "a row's end is about to be committed"
-    KEPT_FINAL = "a row's end was committed"
-
-
-REQUEST_MOMENTS = {
-    m.Hello.TYPE: Moment.HELLO,
-    m.RunCommand.TYPE: Moment.COMMAND,
-    m.SetEpoch.TYPE: Moment.EPOCH,
-    m.Safe.TYPE: Moment.SAFE,
-    m.Clear.TYPE: Moment.CLEAR,
-}
-REPLY_MOMENTS = {
-    m.Hello.TYPE: Moment.HELLO_REPLY,
-    m.RunCommand.TYPE: Moment.COMMAND_REPLY,
-    m.SetEpoch.TYPE: Moment.EPOCH_REPLY,
-    m.Safe.TYPE: Moment.SAFE_REPLY,
-    m.Clear.TYPE: Moment.CLEAR_REPLY,
-}
-KEEP_MOMENTS = {
-    CommandState.QUEUED: (Moment.KEEP_QUEUED, Moment.KEPT_QUEUED),
-    CommandState.SENT: (Moment.KEEP_SENT, Moment.KEPT_SENT),
-}
-"""Before and after the commit; every other state is final."""
-
-
-class Mishap(enum.StrEnum):
-    """What may come at a moment."""
-
-    LOSE = "the frame is lost"
-    GARBLE = "a bit of it is flipped"
-    TWICE = "it comes twice"
-    LATE = "it comes late, and others overtake it"
-    ECHO = "it comes, and a copy of it later"
-    KILL = "SIGKILL before it"
-    KILL_AFTER = "SIGKILL after it"
-    RESET = "the board is reset before it"
-    RESET_AFTER = "the board is reset after it, its answer is lost"
-    POWER = "the board's power is cut before it"
-    POWER_AFTER = "the board's power is cut after it, its answer is lost"
-    SAFE = "a person asks for SAFE, and soon after for CLEAR"
-
-
-LINE_MISHAPS = (Mishap.LOSE, Mishap.GARBLE, Mishap.TWICE, Mishap.LATE, Mishap.ECHO)
-POSSIBLE: dict[Moment, tuple[Mishap, ...]] = {
-    **dict.fromkeys((*REQUEST_MOMENTS.values(), Moment.OTHER), tuple(Mishap)),
-    **dict.fromkeys((*REPLY_MOMENTS.values(), Moment.OTHER_REPLY), (*LINE_MISHAPS, Mishap.SAFE)),
-    **dict.fromkeys((Moment.HANDLER_BEGINS, Moment.HANDLER_ENDS), (Mishap.RESET, Mishap.POWER)),
-    **dict.fromkeys([moment for moment in Moment if moment.name.startswith(("KEEP", "KEPT"))], (Mishap.KILL,)),
-}
-
-
-class Fates:
-    """What is to come at the next moments of each kind, in order."""
-
-    def __init__(self) -> None:
-        self._due: dict[Moment, deque[Mishap]] = {}
-
-    def add(self, moment: Moment, mishap: Mishap, *, times: int = 1) -> None:
-        self._due.setdefault(moment, deque()).extend([mishap] * times)
-
-    def take(self, moment: Moment) -> Mishap | None:
-        """What comes at this moment, which is now."""
-        due = self._due.get(moment)
-        return due.popleft() if due else None
-
-    def clear(self) -> None:
-        self._due.clear()
 
 
 class PowerCut(Exception):
@@ -223,10 +133,6 @@ class Life:
             self._back.release()
 
 
-STATEMENTS: dict[Any, Any] = {}
-"""SQL that was compiled once, for all lives: it is the greater part of a start."""
-
-
 class RoughDatabase(Database):
     """A file whose disk may be full."""
 
@@ -235,16 +141,9 @@ class RoughDatabase(Database):
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
         with super().transaction() as connection:
-            connection.execution_options(compiled_cache=STATEMENTS)
             yield connection
             if self.full:
                 raise JournalError("the disk is full")
-
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[Connection]:
-        with super().reading() as connection:
-            connection.execution_options(compiled_cache=STATEMENTS)
-            yield connection
 
 
 class SteppedJournal(Journal):
@@ -254,17 +153,17 @@ class SteppedJournal(Journal):
         self.asked: Callable[[CommandState | None], None] = lambda _state: None
         super().__init__(database, boards=(NAME,), clock=clock, random_bits=random_bits)
 
-    def record(self, command: Command, *, key: IdempotencyKey | None = None):  # type: ignore[no-untyped-def]
+    def record(self, command: Command, *, key: IdempotencyKey | None = None) -> Future[None]:
         future = super().record(command, key=key)
         self.asked(command.state)
         return future
 
-    def rotate_epoch(self, board: str):  # type: ignore[no-untyped-def]
+    def rotate_epoch(self, board: str) -> Future[int]:
         future = super().rotate_epoch(board)
         self.asked(None)
         return future
 
-    def keep_latch(self, board: str, cause: FailsafeCause | None):  # type: ignore[no-untyped-def]
+    def keep_latch(self, board: str, cause: FailsafeCause | None) -> Future[None]:
         future = super().keep_latch(board, cause)
         if not future.done():
             self.asked(None)
@@ -275,12 +174,11 @@ class RoughWorld(World):
     """`at` and `run` of a `World` are not for this one: `go` lets time pass."""
 
     def __init__(self, directory: Path, *, resets_on_open: bool = False) -> None:
-        self.directory = directory
+        self._directory = directory
         self.fates = Fates()
         self.numbers = Numbers(self.fates)
         self.disk_delay_s = 0.0
         """What is to be kept is committed so much later, unless a view waits for it."""
-        self.disk_full = False
         self.written: dict[tuple[int, int], bytes] = {}
         """Each COMMAND that left the gateway: its epoch and wire id, and what it asked for."""
         self.reused: list[tuple[int, int]] = []
@@ -294,6 +192,7 @@ class RoughWorld(World):
         self._in_view = False
         self._unkept: list[tuple[Moment, Moment]] = []
         self._session_sid = 0
+        self._database = RoughDatabase(directory / "journal.db", synchronous="normal")
         line = Line(answers_at_once=not resets_on_open)
         super().__init__(line, limit=100, poll_interval_s=1.0, settle_within_s=30.0, link_timeout_s=2.0)
 
@@ -305,8 +204,6 @@ class RoughWorld(World):
         self._lives += 1
         self._unkept = []
         self._in_view = False
-        self._database = RoughDatabase(self.directory / "journal.db", synchronous="normal")
-        self._database.full = self.disk_full
         bits = random.Random(self._lives).getrandbits
         self.journal = SteppedJournal(self._database, clock=self.clock, random_bits=bits)
         super().begin_life()
@@ -321,14 +218,16 @@ class RoughWorld(World):
         return 40 * self._lives / 0xFFFF_FFFE
 
     def die(self, *, dead_for_s: float = 0.0) -> None:
-        """SIGKILL, and a new start after a while. What was not committed is lost."""
+        """SIGKILL, and a new start after a while. What was not committed is lost. The file itself stays open, since
+        what SQLite does for a process that died is not in question here."""
         self._end_life()
         self.clock.now += dead_for_s
         self.begin_life()
 
     def end(self) -> None:
-        """Nothing is left running."""
+        """Nothing is left running, nothing open."""
         self._end_life()
+        self._database.close()
 
     def _recover(self) -> None:
         self.unexpected.append(traceback.format_exc())
@@ -338,7 +237,6 @@ class RoughWorld(World):
         assert self._life is not None
         if not self._life.over:
             self._life.end()
-        self._database.close()
 
     def go(self, seconds: float) -> None:
         """Lets so much time pass; a gateway that is killed meanwhile is started again."""
@@ -411,22 +309,22 @@ class RoughWorld(World):
             raise Killed
 
     def fill_disk(self, full: bool) -> None:
-        self.disk_full = self._database.full = full
+        self._database.full = full
 
     def back_up(self, path: Path) -> None:
         """A copy of the journal as it is committed now."""
         with (
-            contextlib.closing(sqlite3.connect(self.directory / "journal.db")) as source,
+            contextlib.closing(sqlite3.connect(self._directory / "journal.db")) as source,
             contextlib.closing(sqlite3.connect(path)) as copy,
         ):
             source.backup(copy)
 
     def restore(self, path: Path) -> None:
         """The gateway is killed, and started on that copy. Ids of its epoch may come again, to other commands."""
-        self._end_life()
+        self.end()
         for suffix in ("-wal", "-shm"):
-            (self.directory / f"journal.db{suffix}").unlink(missing_ok=True)
-        shutil.copyfile(path, self.directory / "journal.db")
+            (self._directory / f"journal.db{suffix}").unlink(missing_ok=True)
+        shutil.copyfile(path, self._directory / "journal.db")
         self.written.clear()
         self.begin_life()
 

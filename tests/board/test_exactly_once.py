@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -42,11 +42,13 @@ from gateway.link.virtual_record import NO_RESULT
 from gateway.link.virtual_table import Refused
 from gateway.model import BoardState, Command, CommandState, IdempotencyKey
 from gateway.protocol.messages import CommandReply, Hello, HelloReply, RunCommand
-from tests.board.rough_world import LINE_MISHAPS, POSSIBLE, REFUSED_CODE, Mishap, Moment, RoughWorld, SteppedJournal
+from tests.board.fates import LINE_MISHAPS, POSSIBLE, Mishap, Moment
+from tests.board.rough_world import REFUSED_CODE, RoughWorld, SteppedJournal
 from tests.board.world import NAME
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))  # `make fuzz` asks for more
-MUTANT_EXAMPLES = 1500  # at most; the first that breaks a promise ends the search
+FUZZ_EXAMPLES = os.environ.get("FUZZ_EXAMPLES")  # of the frames that `make fuzz` makes; a world takes as long as 20
+EXAMPLES = 100 if FUZZ_EXAMPLES is None else int(FUZZ_EXAMPLES) // 20
+VARIANT_EXAMPLES = 300  # at most; the first that breaks a promise ends the search
 STEPS = 30
 TAIL_S = 120.0  # simulated; by then everything has ended: the longest deadline and `settle_within` lie far below
 SLICE_S = 1.0
@@ -58,7 +60,7 @@ COMMAND_MOMENTS = (
 )
 KINDS = ("run", "dial", "lamp", "refuse")
 
-pytestmark = [pytest.mark.exhaustive, pytest.mark.timeout(0)]
+pytestmark = [pytest.mark.exhaustive, pytest.mark.timeout(300 if FUZZ_EXAMPLES is None else 0)]
 
 
 def request(kind: str, number: int, **options: Any) -> CommandRequest:
@@ -329,7 +331,7 @@ SETTINGS = settings(
     stateful_step_count=STEPS,
     deadline=None,
     database=None,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=list(HealthCheck),  # a world is slow to make, and it may be slower on a busy machine
 )
 
 
@@ -423,20 +425,23 @@ def epoch_kept_on_a_journal_older_than_the_board(patch: pytest.MonkeyPatch) -> N
     patch.setattr(SteppedJournal, "rotate_epoch", lambda *_given: lane._done())
 
 
-VARIANTS: tuple[Patch, ...] = (
-    hello_adopts_the_epoch,
-    recorded_only_after_executing,
-    resent_without_asking,
-    validated_before_the_record_is_looked_at,
-    epoch_sent_before_the_end_is_kept,
-    first_byte_before_the_row_is_committed,
-    epoch_kept_on_a_journal_older_than_the_board,
+VARIANTS: tuple[tuple[Patch, int], ...] = (
+    (hello_adopts_the_epoch, 1),
+    (recorded_only_after_executing, 2),
+    (resent_without_asking, 1),
+    (validated_before_the_record_is_looked_at, 5),
+    (epoch_sent_before_the_end_is_kept, 1),
+    (first_byte_before_the_row_is_committed, 3),
+    (epoch_kept_on_a_journal_older_than_the_board, 9),
 )
+"""Each with a seed that finds its flaw within ten examples, of some forty that others need: that saves time. Another
+Hypothesis makes other examples of a seed; there are enough of them."""
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.__name__)
-def test_the_same_machine_catches(variant: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("variant", "found_by"), VARIANTS, ids=lambda value: getattr(value, "__name__", ""))
+def test_the_same_machine_catches(variant: Patch, found_by: int, monkeypatch: pytest.MonkeyPatch) -> None:
     variant(monkeypatch)
-    search = settings(SETTINGS, max_examples=MUTANT_EXAMPLES, derandomize=True, phases=[Phase.generate])
+    search = settings(SETTINGS, max_examples=VARIANT_EXAMPLES, phases=[Phase.generate], print_blob=False)
+    machine = seed(found_by)(type("Seeded", (ExactlyOnce,), {}))
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(ExactlyOnce, settings=search)
+        run_state_machine_as_test(machine, settings=search)
