@@ -24,7 +24,7 @@ def test_it_says_what_it_made_and_what_comes_next() -> None:
         "  src/bridge      the library; leave it as it is",
     ]
     assert "1. Open greenhouse/greenhouse.ino in the Arduino IDE" in result.stdout
-    assert "2. gateway run" in result.stdout
+    assert "2. gateway run --port auto" in result.stdout
 
 
 def test_json_names_the_paths(tmp_path: Path) -> None:
