@@ -92,8 +92,9 @@ def test_a_line_to_write_means_one_board() -> None:
     assert '`match: {location: "1-1.4"}` or `port: /dev/ttyACM7`' in str(Desk(UNO, twin, uno=auto()).refusal("uno"))
 
 
-def test_two_boards_that_nothing_tells_apart_get_no_port_at_all() -> None:
-    desk = Desk(UNO, MEGA, a=auto(), b=auto())
+@pytest.mark.parametrize("plugged", [(UNO, MEGA), (UNO,)])
+def test_two_boards_that_nothing_tells_apart_get_no_port_at_all(plugged: tuple[PluggedPort, ...]) -> None:
+    desk = Desk(*plugged, a=auto(), b=auto())
     assert desk.refusal("a").reason is Reason.PORT_AMBIGUOUS
     assert "boards a, b" in str(desk.refusal("b"))
 
@@ -305,5 +306,18 @@ def test_a_port_where_another_board_was_found_out_is_free_for_that_one() -> None
     assert desk.finds("any_board") == CLONE_A.port
     desk["any_board"].answered(ID_A)
     assert not desk["any_board"].in_vain(LinkError(Reason.WRONG_BOARD, "it is board a"))
+    assert desk.refusal("any_board").reason is Reason.PORT_MISSING
+    assert desk.finds("a") == CLONE_A.port
+
+
+def test_a_board_that_turns_out_to_be_another_is_not_looked_for_where_it_was() -> None:
+    """Another one was plugged in at the same place between two looks."""
+    desk = Desk(CLONE_A, a=auto(BY_A), any_board=auto())
+    desk.finds("any_board")
+    desk["any_board"].answered(ID_B)
+    desk["any_board"].accept(ID_B)
+    assert desk.finds("any_board") == CLONE_A.port
+    desk["any_board"].answered(ID_A)
+    desk["any_board"].in_vain(LinkError(Reason.WRONG_BOARD, "it is board a"))
     assert desk.refusal("any_board").reason is Reason.PORT_MISSING
     assert desk.finds("a") == CLONE_A.port
