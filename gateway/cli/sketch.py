@@ -13,7 +13,7 @@ NEXT_STEPS = """\
 Next:
   1. Open {path} in the Arduino IDE, choose your board and port, and upload.
   2. gateway run --port auto
-  3. curl localhost:8080/api/v1/boards/board/readings"""
+  3. curl localhost:8080/api/v1/boards/board/readings    (or the name that config.yaml gives it)"""
 
 
 @click.group
