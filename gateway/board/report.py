@@ -138,12 +138,10 @@ class Reporter:
             sketch = f"{schema.sketch.name} {schema.sketch.version} on {schema.model}" if schema else "no schema"
             self.event(f"online: {sketch}, {self._baud} baud", level=logging.INFO)
 
-    def went_offline(self, reason: Reason, detail: str, *, port: str) -> None:
-        """An attempt failed or the line was lost, and `port` is the configured one again; a repeated failure is logged
-        for the curious only."""
+    def went_offline(self, reason: Reason, detail: str) -> None:
+        """An attempt failed or the line was lost; a repeated failure is logged for the curious only."""
         repeated = (self.status.state, self.status.reason) == (BoardState.OFFLINE, reason)
-        unknown = {"round_trip_s": None, "clock": None, "vitals": None}
-        self.update(state=BoardState.OFFLINE, reason=reason, detail=detail, port=port, **unknown)
+        self.update(state=BoardState.OFFLINE, reason=reason, detail=detail, round_trip_s=None, clock=None, vitals=None)
         if repeated:
             logger.debug("%s: still offline, %s: %s", self.status.board, reason, detail)
         else:

@@ -209,6 +209,7 @@ class BoardWorker:
         except StillLooking:
             return LOOKING_S
         except LinkError as error:
+            self._parts.reporter.update(port=self._settings.port)
             self._offline(error)
             return LOOKING_S
         try:
@@ -272,7 +273,7 @@ class BoardWorker:
         why = f"board {self._settings.name} is offline, {error.reason}: {error}"
         self._refuse(BoardOffline(why))
         self._parts.lane.lost(self._clock.monotonic())
-        self._parts.reporter.went_offline(error.reason, str(error), port=self._settings.port)
+        self._parts.reporter.went_offline(error.reason, str(error))
 
     def _refuse(self, refusal: BoardOffline | WrongState) -> None:
         """Neither commands nor orders can be carried out now."""

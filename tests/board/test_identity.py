@@ -181,13 +181,19 @@ def test_boards_that_were_swapped_while_the_gateway_ran_are_refused() -> None:
 
 def test_the_port_that_is_open_is_shown_and_how_it_was_found_is_told() -> None:
     world = Desk(ID)
-    ports: list[str] = []
-    world.at(2, lambda: ports.append(world.status.port))
-    world.at(3, lambda: setattr(world, "plugged", ()))
-    world.at(3, lambda: setattr(world.line, "failing", Reason.PORT_MISSING))
-    world.run(5)
-    assert ports == ["/dev/ttyUSB0"]
-    assert (world.status.port, world.status.reason) == (AUTO, Reason.PORT_MISSING)
+    seen: list[tuple[str, Reason | None]] = []
+
+    def look() -> None:
+        seen.append((world.status.port, world.status.reason))
+
+    world.at(2, look)
+    world.at(3, lambda: setattr(world.line, "dead", True))
+    world.at(8, look)
+    world.at(9, lambda: setattr(world, "plugged", ()))
+    world.at(9, lambda: setattr(world.line, "failing", Reason.PORT_MISSING))
+    world.at(12, look)
+    world.run(13)
+    assert seen == [("/dev/ttyUSB0", None), ("/dev/ttyUSB0", Reason.NO_ANSWER), (AUTO, Reason.PORT_MISSING)]
     found = [message for message in world.sink.messages() if message.startswith("found /dev/ttyUSB0 (CH340, location")]
     assert len(found) == 1
 
