@@ -63,6 +63,7 @@ def test_the_wheel_brings_them_along(tmp_path: Path) -> None:
         *version.stdout.splitlines(),
         *json.dumps({"folder": "mine", "file": "mine/mine.ino", "library": "mine/src/bridge"}, indent=2).splitlines(),
     ]
+    assert files(installed / "gateway/firmware/hex") == files(ROOT / "firmware/hex")
     assert files(tmp_path / "mine/src") == files(ROOT / "firmware/gateway/src")
 
 

@@ -8,11 +8,13 @@ import json
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from gateway.cli.options import configuration, running_gateway
+from gateway.config import BoardConfig
 from gateway.errors import GatewayError
 from gateway.model import Reason
 from gateway.resources import bundled_image, bundled_sketch
@@ -94,49 +96,77 @@ class Flashing:
 # ---- which board ----
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A board that has a name: its port, `auto` where it is yet to be found, and what the file says of it."""
+
+    port: str
+    configured: BoardConfig | None
+
+    @property
+    def baud(self) -> int | None:
+        return self.configured.baud if self.configured else None
+
+    @property
+    def virtual(self) -> bool:
+        return self.port.startswith(VIRTUAL)
+
+
 def find_target(config_file: Path | None, gateway_url: str | None, *, board: str | None, port: str | None) -> Target:
     """The board that is meant. Raises ConfigError, click's UsageError and LinkError."""
     gateway = running_gateway(config_file, gateway_url)
     if board is not None and port is not None:
         raise click.UsageError("--board and --port both name the board; give one")
-    ports, bauds = _known_boards(config_file, gateway)
+    known = _known_boards(config_file, gateway)
     if board is None and port is None:
-        board = _only_board(ports)
-    if board is not None and board not in ports:
-        raise click.UsageError(f"no board is called {board}; there are: {', '.join(ports) or 'none'}")
-    named = ports[board] if board is not None else port or AUTO
-    url = only_board().port if named == AUTO else named
+        board = _only_board(known)
+    if board is not None and board not in known:
+        raise click.UsageError(f"no board is called {board}; there are: {', '.join(known) or 'none'}")
+    url = _port_of(board, known[board]) if board is not None else _port_named(port or AUTO)
     check_flashable(url)
-    owned = {name: own for name, own in ports.items() if gateway is not None and same_port(own, url)}
-    name = board if board in owned else next(iter(owned), None)
-    if gateway is not None and name and not (gateway.on_this_machine or "://" in url):
-        raise click.UsageError(f"{url} is a port of another machine, where {gateway.url} runs: flash the board there")
+    name = board or next((name for name, each in known.items() if same_port(each.port, url)), None)
+    lender = gateway if name is not None else None
+    if lender is not None and not (lender.on_this_machine or "://" in url):
+        raise click.UsageError(f"{url} is a port of another machine, where {lender.url} runs: flash the board there")
     return Target(
         url,
-        baud=bauds.get(board or name or ""),
-        gateway=gateway if name else None,
-        board=name,
-        run_options="" if board is not None else f" --port {named}",
+        baud=known[name].baud if name else None,
+        gateway=lender,
+        board=name if lender else None,
+        run_options="" if board is not None else f" --port {port or AUTO}",
     )
 
 
-def _known_boards(
-    config_file: Path | None, gateway: GatewayClient | None
-) -> tuple[Mapping[str, str], Mapping[str, int | None]]:
-    """The port of each board and its configured rate: those of the running gateway, else of the file."""
+def _known_boards(config_file: Path | None, gateway: GatewayClient | None) -> Mapping[str, _Known]:
+    """The boards of the running gateway, else of the file."""
     configured = configuration(config_file).boards if config_file else {}
-    bauds = {name: each.baud for name, each in configured.items()}
     if gateway is not None:
-        return {each["name"]: each["port"] for each in gateway.boards()}, bauds
-    return {name: each.port for name, each in configured.items()}, bauds
+        return {each["name"]: _Known(each["port"], configured.get(each["name"])) for each in gateway.boards()}
+    return {name: _Known(each.port, each) for name, each in configured.items()}
 
 
-def _only_board(ports: Mapping[str, str]) -> str | None:
+def _only_board(known: Mapping[str, _Known]) -> str | None:
     """The board that is meant where none is named: the only one that is not virtual. None where there is none."""
-    real = [name for name, port in ports.items() if not port.startswith(VIRTUAL)]
+    real = [name for name, board in known.items() if not board.virtual]
     if len(real) > 1:
         raise click.UsageError(f"there are several boards: name one with --board ({', '.join(real)})")
     return real[0] if real else None
+
+
+def _port_named(port: str) -> str:
+    return only_board().port if port == AUTO else port
+
+
+def _port_of(name: str, known: _Known) -> str:
+    """A board's port; one that is to be found is found by what the file says of its USB side."""
+    match = known.configured.match if known.configured else None
+    if known.port != AUTO or match is None:
+        return _port_named(known.port)
+    if match.board_id is not None:
+        raise click.UsageError(
+            f"board {name} is found by the id that it bears, which takes a running gateway: start it, or name --port"
+        )
+    return only_board(usb_serial=match.usb_serial, location=match.location).port
 
 
 # ---- what is said ----

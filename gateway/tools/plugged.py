@@ -5,27 +5,30 @@ The caller's thread. Looks at what the system lists; opens nothing, for opening 
 
 from gateway.errors import LinkError
 from gateway.link.discovery import PluggedPort, PortLister, find_port, plugged_in
+from gateway.link.wanted import Match
 from gateway.model import Reason
 from gateway.tools.models import LEONARDO, Model, model_called
 
 
-def only_board(*, list_ports: PortLister = plugged_in) -> PluggedPort:
-    """The only board that is plugged in, known by its USB ids. Raises LinkError that names what there is."""
+def only_board(
+    *, usb_serial: str | None = None, location: str | None = None, list_ports: PortLister = plugged_in
+) -> PluggedPort:
+    """The only board that is plugged in, known by its USB ids, with that serial number and at that place where they are
+    given. Raises LinkError that names what there is."""
+    wanted = Match(usb_serial=usb_serial, location=location)
     ports = list_ports()
-    boards = [port for port in ports if port.kind is not None]
+    boards = [port for port in ports if port.kind is not None and wanted.fits(port)]
     if len(boards) == 1:
         return boards[0]
     if boards:
         named = "; ".join(map(str, boards))
         raise LinkError(Reason.PORT_AMBIGUOUS, f"{len(boards)} boards are plugged in: name one with --port ({named})")
-    others = ", ".join(port.port for port in ports)
-    unknown = (
-        f"the serial ports here are none known by their USB ids ({others}); name one with --port" if others else ""
-    )
-    raise LinkError(
-        Reason.PORT_MISSING,
-        f"no board is plugged in: {unknown or 'there is no serial port here; is it plugged in, by a cable for data?'}",
-    )
+    what = f"board with {wanted}" if wanted.by_usb else "board"
+    others = "; ".join(map(str, ports))
+    cure = f"name one of these ports with --port if it is one ({others})"
+    if not others:
+        cure = "there is no serial port here; is the cable one that carries data?"
+    raise LinkError(Reason.PORT_MISSING, f"no {what} is plugged in: {cure}")
 
 
 def model_by_usb(port: str, *, list_ports: PortLister = plugged_in) -> Model | None:

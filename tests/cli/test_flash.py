@@ -164,6 +164,27 @@ def test_auto_is_what_is_plugged_in(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(monkeypatch, None, port="auto").port == "/dev/ttyACM3"
 
 
+def test_a_board_that_is_found_by_its_usb_side_is_found_without_a_gateway_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from serial.tools.list_ports_common import ListPortInfo
+
+    plugged = [ListPortInfo(f"/dev/ttyUSB{number}") for number in range(2)]
+    for number, port in enumerate(plugged):
+        port.vid, port.pid, port.location = 0x1A86, 0x7523, f"1-{number}"
+    monkeypatch.setattr("serial.tools.list_ports.comports", lambda: plugged)
+    (folder / "config.yaml").write_text(
+        "boards: {a: {port: auto, match: {location: 1-1}}, b: {port: auto, match: {board_id: 1a2b3c4d}}}"
+    )
+    assert found(monkeypatch, None, board="a").port == "/dev/ttyUSB1"
+    with pytest.raises(click.UsageError, match="board b is found by the id that it bears, which takes a running"):
+        found(monkeypatch, None, board="b")
+    gateway = ScriptedGateway(a="auto", b="/dev/ttyUSB0")
+    assert found(monkeypatch, gateway, board="b").port == "/dev/ttyUSB0"
+    still_looked_for = found(monkeypatch, gateway, board="a")
+    assert (still_looked_for.port, still_looked_for.gateway) == ("/dev/ttyUSB1", gateway)
+
+
 def test_an_unknown_board_of_the_running_gateway_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(click.UsageError, match="no board is called b; there are: a"):
         found(monkeypatch, ScriptedGateway(a="/dev/ttyACM7"), board="b")

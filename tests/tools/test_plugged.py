@@ -26,10 +26,20 @@ def test_of_two_none_is_meant_and_both_are_named() -> None:
 
 
 def test_where_nothing_is_known_what_there_is_is_named() -> None:
-    with pytest.raises(LinkError, match=r"no board is plugged in: .*none known .*\(/dev/ttyUSB1, /dev/ttyS0\).*--port"):
+    with pytest.raises(LinkError, match=r"no board is plugged in: name one .*--port .*\(/dev/ttyUSB1 .*; /dev/ttyS0\)"):
         only_board(list_ports=lambda: (MODEM, ON_BOARD))
-    with pytest.raises(LinkError, match="no serial port here; is it plugged in, by a cable for data"):
+    with pytest.raises(LinkError, match="no serial port here; is the cable one that carries data"):
         only_board(list_ports=tuple)
+
+
+def test_of_two_the_one_with_that_serial_number_or_place_is_meant() -> None:
+    def both() -> tuple[PluggedPort, ...]:
+        return GENUINE_UNO, CH340
+
+    assert only_board(usb_serial="7", list_ports=both) is GENUINE_UNO
+    assert only_board(location="1-2", list_ports=both) is CH340
+    with pytest.raises(LinkError, match="no board with location 1-9 is plugged in: name one"):
+        only_board(location="1-9", list_ports=both)
 
 
 @pytest.mark.parametrize(
