@@ -47,7 +47,7 @@ from tests.board.rough_world import REFUSED_CODE, RoughWorld, SteppedJournal
 from tests.board.world import NAME
 
 FUZZ_EXAMPLES = os.environ.get("FUZZ_EXAMPLES")  # of the frames that `make fuzz` makes; a world takes as long as 20
-EXAMPLES = 100 if FUZZ_EXAMPLES is None else int(FUZZ_EXAMPLES) // 20
+EXAMPLES = 80 if FUZZ_EXAMPLES is None else int(FUZZ_EXAMPLES) // 20
 VARIANT_EXAMPLES = 300  # at most; the first that breaks a promise ends the search
 STEPS = 30
 TAIL_S = 120.0  # simulated; by then everything has ended: the longest deadline and `settle_within` lie far below
@@ -300,6 +300,7 @@ class ExactlyOnce(RuleBasedStateMachine):
     def _ask(self, asked: CommandRequest) -> Command | None:
         """None where it was refused, or the gateway was killed before it could answer."""
         command, number = None, number_of(asked)
+        self._refused.discard(number)
         with self.world.view():
             try:
                 command = self.world.ask(asked)
@@ -307,7 +308,6 @@ class ExactlyOnce(RuleBasedStateMachine):
                 self._refused.add(number)
             else:
                 self._accepted.add(command.id)
-                self._refused.discard(number)
         return command
 
     def _rows(self) -> list[Command]:
@@ -432,16 +432,17 @@ VARIANTS: tuple[tuple[Patch, int], ...] = (
     (validated_before_the_record_is_looked_at, 5),
     (epoch_sent_before_the_end_is_kept, 1),
     (first_byte_before_the_row_is_committed, 3),
-    (epoch_kept_on_a_journal_older_than_the_board, 9),
+    (epoch_kept_on_a_journal_older_than_the_board, 43),
 )
-"""Each with a seed that finds its flaw within ten examples, of some forty that others need: that saves time. Another
+"""Each with a seed that finds its flaw within ten examples, which saves time: others need up to two hundred. Another
 Hypothesis makes other examples of a seed; there are enough of them."""
 
 
-@pytest.mark.parametrize(("variant", "found_by"), VARIANTS, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(("variant", "found_by"), VARIANTS, ids=[variant.__name__ for variant, _ in VARIANTS])
 def test_the_same_machine_catches(variant: Patch, found_by: int, monkeypatch: pytest.MonkeyPatch) -> None:
     variant(monkeypatch)
     search = settings(SETTINGS, max_examples=VARIANT_EXAMPLES, phases=[Phase.generate], print_blob=False)
     machine = seed(found_by)(type("Seeded", (ExactlyOnce,), {}))
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError) as caught:
         run_state_machine_as_test(machine, settings=search)
+    assert "the board thread" not in str(caught.value), "its thread broke, and not its promise"
