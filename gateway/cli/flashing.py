@@ -183,7 +183,7 @@ def _summary(offer: Offer) -> str:
 def _told(offer: Offer) -> str:
     if offer.sketch is None:
         return f"The board does not speak to gateways ({offer.reason}): {offer.detail}"
-    lines = [f"The board answers: {offer.sketch} {offer.version} on an {offer.model}"]
+    lines = [f"The board answers: {offer.sketch} {offer.version} on {offer.model}"]
     for what, names in (("readings", offer.readings), ("outputs", offer.outputs), ("actions", offer.actions)):
         lines.append(
             textwrap.fill(
