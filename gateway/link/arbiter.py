@@ -239,13 +239,14 @@ class PortArbiter:
         return other.match.board_id is not None and known == other.match.board_id
 
     def _being_asked(self, wanted: Wanted, ports: Sequence[PluggedPort]) -> list[PluggedPort]:
-        """Ports that others have open only to learn their ids."""
-        devices = {
-            self._claims.get(each.board)
+        """Ports that others have only to learn their ids, or will give back since the id is not theirs."""
+        asking = {
+            self._claims[each.board]: each.match.board_id
             for each in self._wanted.values()
-            if each.board != wanted.board and each.port == AUTO and each.match.board_id is not None
+            if each.board in self._claims and each.board != wanted.board and each.match.board_id and each.port == AUTO
         }
-        return [plugged for plugged in ports if device_of(plugged.port) in devices and plugged not in self._ids]
+        asked = [(plugged, asking.get(device_of(plugged.port))) for plugged in ports]
+        return [plugged for plugged, wanted_id in asked if wanted_id and self._ids.get(plugged) != wanted_id]
 
 
 class Finder:

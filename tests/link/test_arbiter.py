@@ -1,5 +1,6 @@
 """Which port is whose: by what is listed, by what was answered, and never by chance."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -226,6 +227,8 @@ def test_while_a_port_is_asked_on_behalf_of_another_board_nothing_is_said() -> N
         with pytest.raises(StillLooking):
             desk[board].find()
     desk["a"].answered(ID_B)
+    with pytest.raises(StillLooking):
+        desk["b"].find()  # it will be given back at once
     assert desk["a"].in_vain(LinkError(Reason.WRONG_BOARD, "another"))
     assert desk.refusal("any_board").reason is Reason.PORT_MISSING, "it is known as b"
     assert desk.finds("b") == CLONE_A.port
@@ -321,3 +324,36 @@ def test_a_board_that_turns_out_to_be_another_is_not_looked_for_where_it_was() -
     desk["any_board"].in_vain(LinkError(Reason.WRONG_BOARD, "it is board a"))
     assert desk.refusal("any_board").reason is Reason.PORT_MISSING
     assert desk.finds("a") == CLONE_A.port
+
+
+# ---- many threads ----
+
+
+@pytest.mark.fault(19)
+def test_many_boards_looked_for_at_once_never_share_a_port() -> None:
+    names = [f"{number:08x}" for number in range(1, 9)]
+    clones = [PluggedPort(f"/dev/ttyUSB{number}", 0x1A86, 0x7523, None, f"1-{number}") for number in range(8)]
+    ids = dict(zip((plugged.port for plugged in clones), reversed(names), strict=True))
+    desk = Desk(*clones, **{name: auto(Match(board_id=name)) for name in names})
+    held: dict[str, str] = {}
+    shared: list[str] = []
+
+    def search(name: str) -> str:
+        while True:
+            try:
+                port = desk.finds(name)
+            except StillLooking:
+                continue
+            if held.setdefault(port, name) != name:
+                shared.append(port)
+            desk[name].answered(ids[port])
+            if ids[port] == name:
+                desk[name].accept(name)
+                return port
+            del held[port]
+            desk[name].in_vain(LinkError(Reason.WRONG_BOARD, "another"))
+
+    with ThreadPoolExecutor(len(names)) as threads:
+        found = dict(zip(names, threads.map(search, names), strict=True))
+    assert shared == []
+    assert {port: name for name, port in found.items()} == ids
