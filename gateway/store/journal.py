@@ -100,8 +100,11 @@ class Journal:
 
     def keep_latch(self, board: str, cause: FailsafeCause | None) -> "Future[None]":
         """Keeps why the board's outputs are to stay latched, None where they are not. Tried again until written; what
-        stands already is not written again."""
-        if self.latch(board) is cause and not self._pending.concerns(board):
+        stands already, or waits to be written, is not written again: boards say it with every poll."""
+        waiting = self._pending.latch(board)
+        if waiting is not None and waiting.change == KeepLatch(board, cause):
+            return waiting.future
+        if waiting is None and self.latch(board) is cause:
             future: Future[None] = Future()
             future.set_result(None)
             return future

@@ -98,11 +98,11 @@ class Pending:
             entry.settle(JournalError(refusal))
         return entry.future
 
-    def concerns(self, board: str) -> bool:
-        """True while the latch of that board is about to change."""
+    def latch(self, board: str) -> "Entry | None":
+        """The last change of that board's latch that waits, if one does."""
         with self._changed:
-            changes = (entry.change for entry in (*self._taken, *self._entries))
-            return any(isinstance(change, KeepLatch) and change.board == board for change in changes)
+            changes = (*self._taken, *self._entries)
+        return next((each for each in reversed(changes) if _is_latch_of(each.change, board)), None)
 
     def nudge(self) -> None:
         """Ends the `wait` that is under way, or else the next one."""
@@ -162,3 +162,7 @@ class Pending:
         return (
             None if waited_s <= after_s else f"the journal's disk has not answered for {waited_s:.0f} s; look after it"
         )
+
+
+def _is_latch_of(change: Change, board: str) -> bool:
+    return isinstance(change, KeepLatch) and change.board == board

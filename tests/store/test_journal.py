@@ -287,6 +287,20 @@ def test_an_epoch_and_a_latch_wait_for_room_too(journal: Journal, disk: Disk) ->
     assert journal.epoch("uno") != epoch
 
 
+def test_a_latch_that_is_said_with_every_poll_waits_for_room_once(journal: Journal, disk: Disk) -> None:
+    disk.failure = JournalError("the disk is gone")
+    for _ in range(2):
+        asked = [journal.keep_latch("uno", FailsafeCause.SAFE) for _ in range(3)]
+        assert len(journal._pending._entries) == 1
+        assert not journal.commit_pending()
+    cleared = journal.keep_latch("uno", None)
+    safe = journal.keep_latch("uno", FailsafeCause.SAFE)
+    disk.failure = None
+    assert journal.commit_pending()
+    assert all(future.exception(0) is None for future in (*asked, cleared, safe))
+    assert journal.latch("uno") is FailsafeCause.SAFE, "the last that was said"
+
+
 def test_the_thread_tries_again_by_itself(
     journal: Journal, disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
