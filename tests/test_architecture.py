@@ -30,8 +30,10 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "link": frozenset({"protocol"}),
     "store": frozenset(),
     "board": frozenset({"link", "protocol"}),
-    # how a board describes itself, and nothing of a board's thread
-    "tools": frozenset({"link", "protocol", "board.describe", "board.procedure", "resources"}),
+    # how a board describes itself and what its values are, and nothing of a board's thread
+    "tools": frozenset(
+        {"link", "protocol", "board.describe", "board.procedure", "board.schema", "board.values", "resources"}
+    ),
     "web": frozenset({"board", "store", "link.tap", "link.traffic", "link.recording"}),  # what passed on a link
     "integrations": frozenset({"board", "store"}),
     "server": frozenset({"web.problems", "web.environ"}),  # what it shares with the app; neither knows Flask
@@ -42,8 +44,13 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
             *("server", "config", "resources", "notify"),
         }
     ),
-    # the version of the protocol, and what the URL of a virtual board may say
-    "cli": frozenset({"config", "runtime", "tools", "resources", "protocol.messages", "link.software_url"}),
+    # the version of the protocol, what the URLs of boards in software may say, and the files of recordings
+    "cli": frozenset(
+        {
+            *("config", "runtime", "tools", "resources", "protocol.messages"),
+            *("link.software_url", "link.recording", "link.recorder"),
+        }
+    ),
     "__main__": frozenset({"cli"}),
 }
 """What of the gateway each of its packages may import beside itself: a package, or one module of it."""

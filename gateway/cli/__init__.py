@@ -12,7 +12,7 @@ from click.exceptions import NoSuchCommand
 from gateway import __version__
 from gateway.errors import ConfigError, GatewayError, LinkError
 
-COMMANDS = ("config", "doctor", "flash", "ports", "run", "service", "sketch")
+COMMANDS = ("config", "doctor", "flash", "monitor", "ports", "record", "replay", "run", "service", "sketch")
 """Every command; the module of the same name holds it."""
 
 EXIT_FAILED = 1

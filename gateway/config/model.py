@@ -237,8 +237,8 @@ class BoardConfig(Section):
     record_bytes: Size | None = Field(
         default=None,
         alias="record",
-        description="Keep so much of what passed on the link, both ways, in state_dir/recordings/NAME: 64MB is a day "
-        "of polls at 100ms. Nothing is recorded without it.",
+        description="Keep so much of what passed on the link, both ways, in state_dir/recordings/NAME: 64MB is ten "
+        "hours or more of polls at 100ms. Nothing is recorded without it.",
     )
 
     @model_validator(mode="before")

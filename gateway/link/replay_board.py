@@ -162,7 +162,14 @@ class ReplayBoard:
         if isinstance(reply, ErrorCode):
             self._refuse(frame, reply)
         elif reply is not None:
-            self._reply(frame, reply.to_bytes())
+            self._reply(frame, reply.to_bytes(), delay_s=self._delay_s(reply))
+
+    def _delay_s(self, reply: m.Message) -> float:
+        """As long as it took in the recording, so that the host comes to the same idea of the line."""
+        delay_s = self._script.round_trip_s
+        if isinstance(reply, m.DescribeReply):
+            delay_s = self._script.delays_s.get((reply.kind, reply.index, reply.argument), delay_s)
+        return delay_s / self._speed
 
     def _reply_to(self, request: m.Message) -> m.Message | ErrorCode | None:
         """None for silence: what was lost while it was recorded."""
@@ -252,7 +259,7 @@ class ReplayBoard:
 
     def _take_poll(self, frame: Frame) -> None:
         group = frame.payload[0] if frame.payload else 0
-        item = self._next_answer(m.Poll.TYPE, group)
+        item = self._next_answer(m.Poll.TYPE, group, anywhere=self._anchors)
         if item is None:
             self._repeat(frame, group)
             return
@@ -273,12 +280,16 @@ class ReplayBoard:
         gone = not self._items or self._script.silent(self._at_s())
         if not gone and group in self._latest and group not in self._mute:
             message = m.PollReply.from_bytes(self._latest[group])
-            self._reply(frame, replace(message, t_us=self._micros()).to_bytes())
+            delay_s = self._script.round_trip_s / self._speed
+            self._reply(frame, replace(message, t_us=self._micros()).to_bytes(), delay_s=delay_s)
 
-    def _next_answer(self, request_type: int, group: int) -> Answer | None:
-        """The recording's next answer to such a request, unless it is still too far ahead; says what came before."""
+    def _next_answer(self, request_type: int, group: int, *, anywhere: bool = False) -> Answer | None:
+        """The recording's next answer to such a request; says what came before. None where it is too far ahead, or,
+        with `anywhere`, where another session comes first."""
         until_s = self._at_s() + LEEWAY_S
-        near = takewhile(lambda item: item.at_s <= until_s, self._items)
+        near = takewhile(
+            lambda item: not _is_answer(item, m.Hello.TYPE, 0) if anywhere else item.at_s <= until_s, self._items
+        )
         places = (place for place, item in enumerate(near) if _is_answer(item, request_type, group))
         found = next(places, None)
         if found is None:

@@ -7,6 +7,7 @@ request is kept as it came, noise too.
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from statistics import median
 
 from gateway.link.recording import Description, Recording
 from gateway.link.tap import Trace, TraceKind
@@ -46,6 +47,8 @@ class Answer:
 
 
 Item = Bytes | Spoken | Answer
+RecordKey = tuple[int, int, int]
+"""Kind, index and argument, as DESCRIBE asks for a record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,10 @@ class Script:
     items: tuple[Item, ...]
     begin_s: float
     end_s: float
-    records: Mapping[tuple[int, int, int], bytes]
-    """The records of DESCRIBE by kind, index and argument."""
+    records: Mapping[RecordKey, bytes]
+    delays_s: Mapping[RecordKey, float]
+    """How long some of the records took; any other answer took `round_trip_s`, the median."""
+    round_trip_s: float
     hello: m.HelloReply | None
     """What a HELLO is answered with before any recorded one: None where the recording knows of no session."""
     in_session: bool
@@ -90,6 +95,8 @@ def script_of(recording: Recording, *, from_s: float = 0.0) -> Script:
         begin_s=begin_s,
         end_s=traces[-1].monotonic_s if traces else 0.0,
         records={**_described(recording.description), **reading.records},
+        delays_s=reading.delays_s,
+        round_trip_s=median(reading.round_trips_s) if reading.round_trips_s else 0.0,
         hello=next(iter([*after, *before]), None) or _hello_of(recording.description),
         in_session=_in_session(traces, begin_s),
         stats=reading.stats,
@@ -126,7 +133,7 @@ def _first_session(traces: Iterable[Trace], items: Iterable[Item]) -> float:
     return next((trace.monotonic_s for trace in traces), 0.0)
 
 
-def _described(description: Description | None) -> dict[tuple[int, int, int], bytes]:
+def _described(description: Description | None) -> dict[RecordKey, bytes]:
     """A description as DESCRIBE asks for it; what does not fit together is left out."""
     if description is None:
         return {}
@@ -167,14 +174,16 @@ class _Reading:
     """Walks through the traces once."""
 
     items: list[Item] = field(default_factory=list)
-    records: dict[tuple[int, int, int], bytes] = field(default_factory=dict)
+    records: dict[RecordKey, bytes] = field(default_factory=dict)
+    delays_s: dict[RecordKey, float] = field(default_factory=dict)
+    round_trips_s: list[float] = field(default_factory=list)
     silences: list[tuple[float, float]] = field(default_factory=list)
     stats: bytes | None = None
     board_id: int | None = None
     _requests: Deframer = field(default_factory=Deframer)
     _segment: list[tuple[float, bytes]] = field(default_factory=list)
-    _asked: dict[tuple[int, int], tuple[Frame, int | None]] = field(default_factory=dict)
-    """What waits for its reply, by sequence number and session byte: the request, and its place in `items`."""
+    _asked: dict[tuple[int, int], tuple[Frame, float, int | None]] = field(default_factory=dict)
+    """What waits for its reply, by sequence number and session byte: the request, its time, its place in `items`."""
     _unanswered_s: float | None = None
     _now_s: float = 0.0
 
@@ -203,15 +212,16 @@ class _Reading:
     def _ask(self, frame: Frame) -> None:
         key = frame.seq, frame.sid
         known = self._asked.get(key)
-        if known is not None and known[0] == frame:
-            return  # sent again
+        if known is not None and known[0] == frame:  # sent again: most likely it is this copy that is answered
+            self._asked[key] = frame, self._now_s, known[2]
+            return
         if self._unanswered_s is None:
             self._unanswered_s = self._now_s
         place = None
         if frame.type == m.Poll.TYPE and frame.payload:
             place = len(self.items)
             self.items.append(Answer(self._now_s, frame.type, frame.payload[0]))
-        self._asked[key] = frame, place
+        self._asked[key] = frame, self._now_s, place
 
     def _hear(self, data: bytes) -> None:
         first, *others = data.split(b"\0")
@@ -241,13 +251,13 @@ class _Reading:
         if frame.type in m.EVENTS:
             self.items.append(Spoken(self._now_s, frame, stray=False))
             return
-        request, place = self._asked.pop((frame.seq, frame.sid), (None, None))
+        request, asked_s, place = self._asked.pop((frame.seq, frame.sid), (None, 0.0, None))
         if request is None:
             self.items.append(Spoken(self._now_s, frame, stray=True))
         elif frame.type == request.type | m.REPLY:
-            self._answered(frame, place)
+            self._answered(frame, self._now_s - asked_s, place)
 
-    def _answered(self, frame: Frame, place: int | None) -> None:
+    def _answered(self, frame: Frame, delay_s: float, place: int | None) -> None:
         """A reply of a length that its type never has was no answer."""
         try:
             reply = m.REPLIES[frame.type].from_bytes(frame.payload)
@@ -256,8 +266,10 @@ class _Reading:
         match reply:
             case m.HelloReply():  # the same HELLO is asked for seconds; what counts is when it is answered
                 self.items.append(Answer(self._now_s, m.Hello.TYPE, 0, frame.payload))
+                return
             case m.DescribeReply(kind, index, argument, record):
                 self.records[kind, index, argument] = record
+                self.delays_s[kind, index, argument] = delay_s
             case m.StatsReply():
                 self.stats = frame.payload
             case m.SetIdReply(board_id):
@@ -265,7 +277,8 @@ class _Reading:
             case _ if place is not None:
                 asked = self.items[place]
                 assert isinstance(asked, Answer)
-                self.items[place] = replace(asked, reply=frame.payload, delay_s=self._now_s - asked.at_s)
+                self.items[place] = replace(asked, reply=frame.payload, delay_s=delay_s)
+        self.round_trips_s.append(delay_s)
 
 
 def spans(traces: Iterable[Trace]) -> Iterator[tuple[float, float, str]]:

@@ -18,8 +18,8 @@ from gateway.link.recording import (
     encode_header,
     encode_trace,
 )
-from gateway.link.replay_board import ReplayBoard
-from gateway.link.replay_script import script_of
+from gateway.link.replay_board import LEEWAY_S, ReplayBoard
+from gateway.link.replay_script import Answer, Item, script_of
 from gateway.link.tap import Trace, TraceKind
 from gateway.model import BoardState, CommandState, LogEntry, Mode, Reason
 from gateway.protocol.framing import encode
@@ -108,6 +108,10 @@ def intervals_ms(entries: Sequence[LogEntry]) -> list[int]:
     return [round((after - before) * 1000) for before, after in itertools.pairwise(times)]
 
 
+def is_answer(item: Item, kind: int) -> bool:
+    return isinstance(item, Answer) and item.type == kind
+
+
 def talk(world: World) -> None:
     """The board prints, by itself and by LOG, and its temperature goes up and down."""
     for tenth in range(1, 100):
@@ -138,6 +142,19 @@ def test_a_noisy_session_replays_to_the_same_readings_and_log(seed: int) -> None
     assert len(texts(first)) > 15
     assert texts(second) == texts(first)[: len(texts(second))]
     assert len(texts(second)) >= len(texts(first)) - 2
+
+
+def test_a_board_that_took_long_to_describe_itself_is_read_at_once() -> None:
+    first = TracedWorld(Line(delay_s=0.25))
+    first.at(3, lambda: setattr(first.line, "delay_s", 0.002))
+    first.run(8)
+    hello, poll = (
+        next(item for item in script_of(first.recording()).items if is_answer(item, kind)) for kind in (1, 3)
+    )
+    assert poll.at_s - hello.at_s > LEEWAY_S
+    second = replayed(first.recording()).run(4)
+    assert second.status.state is BoardState.ONLINE
+    assert values(second)[:5] == values(first)[:5]
 
 
 def test_a_sound_session_replays_at_its_own_pace() -> None:
