@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    exists,
     insert,
     select,
     text,
@@ -103,7 +104,11 @@ _KEEP_COMMAND = insert(COMMANDS).prefix_with("OR REPLACE")
 _KEEP_KEY = insert(KEYS).prefix_with("OR REPLACE")
 _KEEP_BOARD = insert(BOARDS).prefix_with("OR REPLACE")
 _FIND_KEY = select(KEYS).where(
-    KEYS.c.client == bindparam("client"), KEYS.c.key == bindparam("key"), KEYS.c.created_at > bindparam("since")
+    KEYS.c.client == bindparam("client"),
+    KEYS.c.key == bindparam("key"),
+    KEYS.c.created_at > bindparam("since"),
+    # A clock that was set back can make the command old, and forgotten, before its key.
+    exists().where(COMMANDS.c.id == KEYS.c.command_id),
 )
 
 
@@ -215,7 +220,7 @@ def newest_commands(
 
 
 def key_row(connection: Connection, key: IdempotencyKey, *, since: float) -> KeyRow | None:
-    """What is kept under this client and text, if it came after that Unix second."""
+    """What is kept under this client and text, if it came after that Unix second and its command is still there."""
     row = connection.execute(_FIND_KEY, {"client": key.client, "key": key.key, "since": since}).first()
     if row is None:
         return None
@@ -288,9 +293,10 @@ def _command(row: Row[Any], clock: Clock) -> Command:
 
 
 def _deadline_s(row: Row[Any], clock: Clock) -> float:
-    """Monotonic seconds mean nothing to another process: the deadline is worked out anew from the times of day."""
+    """Monotonic seconds mean nothing to another process: the deadline is worked out anew from the times of day. A clock
+    that was set back since, or that a computer without a battery lost, gives no more time than there was at first."""
     ends_at: float = min(row.expires_at, row.created_at + row.hold_ms / 1000) if row.hold_ms else row.expires_at
-    return ends_at - clock.time() + clock.monotonic()
+    return min(ends_at - clock.time(), ends_at - row.created_at) + clock.monotonic()
 
 
 def _json(value: object) -> str | None:

@@ -492,6 +492,22 @@ def test_a_deadline_goes_on_with_the_time_of_day(
     assert deadlines == pytest.approx({plain.id: 57.0, "2": 51.0, "3": 57.0})
 
 
+def test_a_clock_that_was_set_back_gives_a_command_no_more_time_than_it_had(
+    open_journal: Callable[..., Journal], disk: Disk, clock: HandClock
+) -> None:
+    journal = open_journal()
+    plain = replace(command(1), created_at=clock.time(), expires_at=clock.time() + 10)
+    held = replace(plain, id="2", hold_ms=4000)
+    for row in (plain, held):
+        journal.record(row)
+    journal.close()
+    clock.advance(-DAY_S)
+    after = Journal(disk, boards=BOARDS, clock=clock)
+    left = {row.id: row.deadline_s - clock.monotonic() for row in after.open_commands("uno")}
+    after.close()
+    assert left == pytest.approx({plain.id: 10.0, "2": 4.0})
+
+
 def test_a_start_reads_the_newest_and_leaves_the_rest_on_the_disk(
     open_journal: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -601,6 +617,23 @@ def test_old_keys_are_forgotten(journal: Journal, clock: HandClock, disk: Disk) 
     with disk.reading() as connection:
         kept = connection.exec_driver_sql("SELECT key FROM idempotency_keys").scalars().all()
     assert kept == ["2"]
+
+
+def test_a_key_whose_command_is_forgotten_is_free(journal: Journal, clock: HandClock) -> None:
+    """The clock was a month ahead when the command came, and had been set right when it ended."""
+    journal.record(command(1), key=KEY)
+    journal.commit_pending()
+    clock.advance(-30 * DAY_S)
+    journal.record(command(1, CommandState.DONE, finished_at=clock.time()))
+    journal.commit_pending()
+    clock.advance(8 * DAY_S)
+    journal.prune(clock.time())
+    assert journal.get(command(1).id) is None
+    assert journal.keyed(KEY) is None
+    kept = journal.record(command(2), key=KEY)
+    journal.commit_pending()
+    assert kept.exception(0) is None
+    assert journal.keyed(KEY) == (command(2).id, KEY.fingerprint)
 
 
 def test_much_that_is_old_goes_in_parts_and_gives_its_room_back(
