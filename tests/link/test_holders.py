@@ -1,6 +1,5 @@
 """Who holds a port: this very process, another one, a made-up one of another user."""
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -41,6 +40,8 @@ def test_a_holder_is_told_with_its_program_through_a_link_too(pty: Pty, tmp_path
 
 def test_a_program_of_another_user_is_told_by_its_lock(pty: Pty, tmp_path: Path) -> None:
     """Its descriptors can't be seen. The lock of this process, read from the real table, stands in for it."""
+    import fcntl  # which Windows has not
+
     descriptor = os.open(pty.path, os.O_RDWR | os.O_NOCTTY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
