@@ -296,7 +296,8 @@ def _deadline_s(row: Row[Any], clock: Clock) -> float:
     """Monotonic seconds mean nothing to another process: the deadline is worked out anew from the times of day. A clock
     that was set back since, or that a computer without a battery lost, gives no more time than there was at first."""
     ends_at: float = min(row.expires_at, row.created_at + row.hold_ms / 1000) if row.hold_ms else row.expires_at
-    return min(ends_at - clock.time(), ends_at - row.created_at) + clock.monotonic()
+    left_s: float = min(ends_at - clock.time(), ends_at - row.created_at)
+    return left_s + clock.monotonic()
 
 
 def _json(value: object) -> str | None:
