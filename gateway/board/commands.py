@@ -254,8 +254,12 @@ class CommandQueue:
 
     def clear(self, *, timeout_s: float) -> None:
         """Leaves the failsafe. Returns once the board confirmed; raises BoardOffline where it did not, and WrongState
-        where SAFE was asked for since."""
-        self._confirmed(self.orders.clear(), timeout_s)
+        where SAFE was asked for since. What was not confirmed in time is not asked of the board any more."""
+        order = self.orders.clear()
+        try:
+            self._confirmed(order, timeout_s)
+        finally:
+            self.orders.withdraw_clear(order)
 
     # ---- board thread ----
 

@@ -77,26 +77,28 @@ class Latch:
         exchange = yield Request(Clear())
         if isinstance(exchange, Refused):
             self._queue.orders.clear_ended(WrongState(f"the board refused CLEAR: {error_name(exchange.error.code)}"))
+            self.set_gate()
         elif isinstance(exchange, Answered):
             self._reporter.failsafe(None)
+            self._queue.orders.clear_found()
+            self.set_gate()  # before anyone is told: the next command may come at once
             self._queue.orders.clear_ended()
         else:
             raise ProcedureFailed("Clear: no answer")
-        self.set_gate()
 
     def take_over(self, cause: FailsafeCause | None) -> Procedure[None]:
         """A session stands on a board that is latched by `cause`. One that forgot its SAFE (power loss, another
         sketch) is told again, and so is one that forgot a silence which the configuration keeps."""
         forgotten = cause is None and self._keeps_silence and self._reporter.status.failsafe is FailsafeCause.LINK
+        if cause is not FailsafeCause.SAFE and (self._queue.orders.safe_stands or forgotten):
+            yield from self.make_safe()  # the status stays until then: a link lost meanwhile must not forget it, too
+            return
         self._reporter.failsafe(cause)
         if cause is FailsafeCause.SAFE:
             self._queue.orders.safe_found()
-        elif self._queue.orders.safe_stands or forgotten:
-            yield from self.make_safe()
+            self._queue.cancel_all()
         elif self._only_silence() and not self._lane.occupied:
             yield from self.clear()
-        if cause is FailsafeCause.SAFE:
-            self._queue.cancel_all()
 
     def set_gate(self) -> None:
         """Opens or shuts the queue by what is known now; to be called while the board is up."""

@@ -51,6 +51,12 @@ class Orders:
             _fail([order], BoardOffline(offline))
         return order
 
+    def withdraw_clear(self, order: Future[None]) -> None:
+        """Whoever asked for this CLEAR is told that it failed: it may not be carried out some time later."""
+        with self._lock:
+            if order in self._clear:
+                self._clear.remove(order)
+
     # ---- board thread ----
 
     @property
@@ -80,10 +86,17 @@ class Orders:
             orders, self._safe = self._safe, []
         _settle(orders, refusal)
 
-    def clear_ended(self, refusal: RequestError | None = None) -> None:
-        """The board confirmed CLEAR, or refused it. A SAFE asked for meanwhile stands."""
+    def clear_found(self) -> None:
+        """The board confirmed CLEAR. A SAFE asked for meanwhile stands."""
         with self._lock:
-            self._safe_stands = self._safe_due or (refusal is not None and self._safe_stands)
+            self._safe_stands = self._safe_due
+
+    def clear_ended(self, refusal: RequestError | None = None) -> None:
+        """The board confirmed CLEAR, or refused it, and all that follows from that is done. Those who asked after a
+        SAFE that came meanwhile wait on: theirs comes after it."""
+        with self._lock:
+            if self._safe_due:
+                return
             orders, self._clear = self._clear, []
         _settle(orders, refusal)
 

@@ -30,15 +30,23 @@ def test_a_clear_that_was_asked_for_before_a_safe_does_not_undo_it(orders: Order
     orders.safe()
     assert isinstance(cleared.exception(0), WrongState)
     assert not orders.clear_due
-    orders.clear_ended()  # it was already on the wire
+    after = orders.clear()
+    orders.clear_found()  # it was already on the wire
+    orders.clear_ended()
     assert orders.safe_due
     assert orders.safe_stands
+    assert not after.done(), "it was the former that the board confirmed"
+    orders.safe_ended()
+    orders.clear_found()
+    orders.clear_ended()
+    assert after.exception(0) is None
 
 
 def test_a_clear_after_a_safe_ends_it(orders: Orders) -> None:
     orders.safe()
     orders.safe_ended()
     cleared = orders.clear()
+    orders.clear_found()
     orders.clear_ended()
     assert cleared.exception(0) is None
     assert not orders.safe_stands
@@ -69,6 +77,31 @@ def test_going_offline_answers_everyone_and_keeps_the_safe(orders: Orders) -> No
 
 
 # ---- on a board ----
+
+
+def test_whoever_is_told_that_it_is_clear_may_command_at_once() -> None:
+    world = World()
+    commands: list[Command] = []
+    world.at(2, world.queue.orders.safe)
+
+    def clear() -> None:
+        world.queue.orders.clear().add_done_callback(
+            lambda _cleared: commands.append(world.submit(channel="led", value=True))
+        )
+
+    world.at(3, clear)
+    world.run(5)
+    assert [world.now_is(command).state for command in commands] == [CommandState.DONE]
+
+
+def test_a_clear_that_was_not_confirmed_in_time_is_not_carried_out_later() -> None:
+    world = World()
+    world.at(2, world.queue.orders.safe)
+    world.at(3, lambda: refusals.append(refusal_of(lambda: world.queue.clear(timeout_s=0))))
+    refusals: list[object] = []
+    world.run(5)
+    assert isinstance(refusals[0], BoardOffline)
+    assert world.status.failsafe is FailsafeCause.SAFE
 
 
 @pytest.mark.parametrize("clear_at", [3.0, 3.05, 3.1, 3.15, 3.2])

@@ -5,7 +5,8 @@ import pytest
 from gateway.board.commands import CommandRequest
 from gateway.errors import WrongState
 from gateway.model import Command, CommandOrigin, CommandState, FailsafeCause, Reason
-from tests.board.world import World, refusal_of
+from gateway.protocol.messages import Message, SafeReply
+from tests.board.world import Liar, World, refusal_of
 
 
 def beep(world: World, times: int = 5, **options: object) -> Command:
@@ -188,6 +189,29 @@ def test_a_silence_that_stays_latched_outlives_both_ends() -> None:
     assert latched[0] is not None
     assert world.status.failsafe is None
     assert world.journal.latch("uno") is None
+
+
+def test_a_silence_that_stays_latched_outlives_a_link_that_is_lost_while_the_board_is_told_again() -> None:
+    world = World(failsafe_latch=True, link_timeout_s=60.0)
+    told: list[Message] = []
+
+    def unplugged_at_the_first_answer(message: Message) -> Message | None:
+        if isinstance(message, SafeReply) and not told:
+            told.append(message)
+            unplug(world)
+            world.at(world.clock.now - 999.5, world.board.power_cycle)
+            world.at(world.clock.now - 999, lambda: plug(world))
+            return None
+        return message
+
+    world.at(2, lambda: setattr(world.line, "dead", True))
+    world.at(6, lambda: setattr(world.line, "dead", False))
+    world.at(8, lambda: Liar(world, unplugged_at_the_first_answer))
+    world.at(8, world.board.power_cycle)
+    world.run(20)
+    assert told
+    assert world.status.failsafe is not None
+    assert world.journal.latch("uno") is not None
 
 
 # ---- on_connect ----

@@ -267,6 +267,7 @@ class Desk:
             orders.safe_ended()
         if orders.clear_due:
             self.latest.publish_status(ONLINE)
+            orders.clear_found()
             orders.clear_ended()
         absence = self.services.absences["uno"]
         away = absence.state(self.clock.monotonic())
