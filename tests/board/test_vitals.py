@@ -80,3 +80,20 @@ def test_the_counters_of_a_board_may_wrap() -> None:
     assert vitals.line is not None
     assert vitals.frames_received < 200, "it has wrapped"
     assert 90 < vitals.line.frames_there < 200
+
+
+def test_a_board_that_was_reset_counts_anew() -> None:
+    world = World()
+    seen = []
+    world.at(15, world.board.reset)
+    for second in (14, 19, 29):
+        world.at(second, lambda: seen.append(world.status.vitals))
+    world.run(30)
+    before, after, later = seen
+    assert before is not None
+    assert before.line is not None
+    assert after is not None
+    assert after.line is None, "it takes two answers"
+    assert later is not None
+    assert later.line is not None
+    assert 90 < later.line.frames_there < 200

@@ -90,6 +90,7 @@ def test_a_board_is_looked_for_by_its_id(answers: Answers, asked: list[str]) -> 
     document = look(Wanted("uno", "auto", Match("11111111")))
     assert reasons(document) == ["wrong_board"]
     assert "11111111" in document["findings"][0]["seen"]
+    assert f"location 1-1) has id {UNO_ID}" in document["findings"][0]["seen"]
 
 
 def test_a_board_that_is_another_is_told(answers: Answers) -> None:
