@@ -128,6 +128,7 @@ THRESHOLDS: list[tuple[str, Change, Change]] = [
     ("noise", line(100, 4), line(100, 5)),
     ("noise", line(10_001, 10), line(10_000, 10)),
     ("latency_timer", around(latency_timer_ms=4), around(latency_timer_ms=5, device=FTDI)),
+    ("latency_timer", around(latency_timer_ms=16, device=None), around(latency_timer_ms=16, device=FTDI)),
     ("blocked_loop", vitals(loop_max_s=0.1), vitals(loop_max_s=0.100001)),
     ("overruns", vitals(overruns=0), vitals(overruns=1)),
     ("low_ram", vitals(free_ram=150), vitals(free_ram=149)),
