@@ -244,7 +244,6 @@ def _board(name: str, config: Config, *, stores: _Stores, clock: Clock) -> _Boar
     """A board, ready to go on with what the journal holds of it."""
     board = config.boards[name]
     traffic = Traffic()
-    waiting = stores.journal.open_commands(name)
     latched = stores.journal.latch(name)
     wake = Wake()
     queue = CommandQueue(
@@ -258,7 +257,7 @@ def _board(name: str, config: Config, *, stores: _Stores, clock: Clock) -> _Boar
         safe_stands=latched is FailsafeCause.SAFE,
     )
     absence = Absence(wake=wake.set, clock=clock)
-    queue.restore([command for command in waiting if command.state is CommandState.QUEUED])
+    under_way = queue.restore(stores.journal.open_commands(name))
     worker = BoardWorker(
         _settings(name, board),
         queue=queue,
@@ -266,7 +265,7 @@ def _board(name: str, config: Config, *, stores: _Stores, clock: Clock) -> _Boar
         journal=stores.journal,
         schemas=stores.schemas,
         wake=wake,
-        under_way=next((command for command in waiting if command.state is CommandState.SENT), None),
+        under_way=under_way,
         latched=latched,
         absence=absence,
         finder=stores.arbiter.finder(name),

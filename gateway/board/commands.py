@@ -45,6 +45,7 @@ SAFE_CAME = CommandError("safe", "SAFE was asked for before the command began")
 CANCELLED = CommandError("cancelled", "cancelled on request")
 KEPT_TOO_LATE = CommandError("journal", "kept too late: its client had been told that it was not queued")
 OTHER_BOARD = CommandError("cancelled", "the gateway was restarted with another kind of board on this port")
+OTHER_BOARD_SINCE = CommandError("unknown", f"{OTHER_BOARD.detail}: nobody can be asked if it ran")
 DOUBTFUL = CommandError(
     "unknown", "the board remembers more than the journal, one from a backup perhaps: nobody can tell if it ran since"
 )
@@ -172,17 +173,24 @@ class CommandQueue:
         self._schema: Schema | None = None
         self._refusal: Refusal | None = BoardOffline(f"board {board} is not connected yet")
 
-    def restore(self, commands: Sequence[Command]) -> None:
-        """Before the board thread begins: these were queued when the gateway last ended. A command for a virtual board
-        never goes to a real one, nor the other way round; what `on_connect` asked for it asks again."""
+    def restore(self, commands: Sequence[Command]) -> Command | None:
+        """Before the board thread begins: these had not ended when the gateway last did. Gives the one that was sent,
+        which only the board's record can end. A command for a virtual board never goes to a real one, nor the other way
+        round, and no board is asked for another's; what `on_connect` asked for it asks again."""
+        under_way = None
         for command in commands:
-            if command.virtual != self._virtual:
+            if command.virtual != self._virtual and command.state is CommandState.SENT:
+                self._record_final(command, CommandState.UNKNOWN, OTHER_BOARD_SINCE)
+            elif command.virtual != self._virtual:
                 self._cancel(command, OTHER_BOARD)
+            elif command.state is CommandState.SENT:
+                under_way = command
             elif command.origin is CommandOrigin.ON_CONNECT:
                 self._cancel(command, OLD_LIST)
             else:
                 self._queued.append(command)
         self._restored = frozenset(command.id for command in self._queued)
+        return under_way
 
     # ---- views ----
 

@@ -1,5 +1,7 @@
 """A gateway that is killed and started again: what the journal kept goes on, and nothing runs twice."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.board.commands import CommandRequest
@@ -98,6 +100,27 @@ def test_a_command_under_way_at_a_power_cut_is_unknown() -> None:
     world.run(6)
     assert world.now_is(commands[0]).state is CommandState.UNKNOWN
     assert world.pins.beeps == [5]
+
+
+def test_what_was_sent_to_a_virtual_board_never_runs_on_a_real_one() -> None:
+    """A recording has the sketch and the epoch of the board that it was made of."""
+    world = World()
+    commands: list[Command] = []
+
+    def submit() -> None:
+        world.line.dead = True
+        commands.append(beep(world))
+
+    def kill() -> None:
+        world.line.dead = False
+        world.journal.record(replace(world.now_is(commands[0]), virtual=True))
+        world.kill()
+
+    world.at(2, submit)
+    world.at(2.25, kill)
+    world.run(6)
+    assert world.now_is(commands[0]).state is CommandState.UNKNOWN
+    assert world.pins.beeps == []
 
 
 def test_ids_go_on_where_they_were_and_the_epoch_stays() -> None:

@@ -20,7 +20,6 @@ from gateway.model import (
     BoardState,
     BoardStatus,
     Command,
-    CommandState,
     FailsafeCause,
     LogEntry,
     Reason,
@@ -166,7 +165,6 @@ class World:
         """A gateway starts, on the journal that the last one left."""
         self.absence = Absence(wake=self.wake, clock=self.clock)
         latched = self.journal.latch(NAME)
-        left = self.journal.open_commands(NAME)
         self.queue = CommandQueue(
             NAME,
             virtual=False,
@@ -177,8 +175,7 @@ class World:
             limit=self._limit,
             safe_stands=latched is FailsafeCause.SAFE,
         )
-        self.queue.restore([command for command in left if command.state is CommandState.QUEUED])
-        under_way = next((command for command in left if command.state is CommandState.SENT), None)
+        under_way = self.queue.restore(self.journal.open_commands(NAME))
         self.worker = self.new_worker(under_way=under_way, latched=latched)
 
     def new_worker(self, *, under_way: Command | None = None, latched: FailsafeCause | None = None) -> BoardWorker:
