@@ -25,6 +25,7 @@ CRC = struct.Struct("<I")
 OVERHEAD = len(SYNC) + HEAD.size + CRC.size
 MAX_DATA = 0xFFFF
 MAX_HEADER = 4096  # bytes of the second line
+MAX_FILE_BYTES = 64_000_000  # that are read; in memory it takes ten times as much
 
 DESCRIPTION = 6
 MISSED = 7
@@ -113,9 +114,13 @@ class Recording:
     def read(cls, path: Path) -> "Recording":
         """Raises RecordingError."""
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
             raise RecordingError(f"can't read the recording {path}: {error.strerror or error}") from error
+        if len(data) > MAX_FILE_BYTES:
+            cure = "record less at a time (gateway record --for 1h)"
+            raise RecordingError(f"{path} is larger than {MAX_FILE_BYTES // 10**6} MB, more than can be played; {cure}")
         try:
             return decode(data)
         except RecordingError as error:

@@ -38,7 +38,7 @@ from gateway.protocol.session import LinkCounters, Session, Terms
 from gateway.tools.boot_port import pause
 from gateway.tools.client import GatewayClient, RequestRefused
 
-WAIT = "10s"
+WAIT = "2s"  # a recording that ends by itself may last so much longer
 ANSWER_S = 20.0  # longer than WAIT
 GATHER_S = 0.1  # so that each request brings some
 SETTLING_S = 3.0  # after an opening the board describes itself; until then its old description may be given

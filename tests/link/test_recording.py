@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.link import recording
 from gateway.link.recording import (
     OVERHEAD,
     SYNC,
@@ -131,6 +132,15 @@ def test_records_of_kinds_to_come_are_skipped() -> None:
 
     found = decode(HEAD + PIECES[0] + _record(99, b"news", monotonic_s=1, time_s=1) + PIECES[1])
     assert found == Recording(HEADER, TRACES[:2])
+
+
+def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(WHOLE)
+    monkeypatch.setattr(recording, "MAX_FILE_BYTES", len(WHOLE))
+    assert Recording.read(tmp_path / "a").traces == TRACES
+    monkeypatch.setattr(recording, "MAX_FILE_BYTES", len(WHOLE) - 1)
+    with pytest.raises(RecordingError, match="larger than 0 MB, more than can be played; record less"):
+        Recording.read(tmp_path / "a")
 
 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
