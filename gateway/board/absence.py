@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from gateway.errors import BoardOffline
 from gateway.model import BoardState, Clock
 
 
@@ -37,13 +38,18 @@ class Absence:
         return closed
 
     def end(self) -> Future[None]:
-        """The board thread may take the port back; the future resolves once it sets out to."""
+        """The board thread may take the port back; the future resolves once it sets out to. Whoever still waits for the
+        port to be closed is told that it is not."""
         returned: Future[None] = Future()
         with self._lock:
             away, self._state = self._state is not None, None
-            if away:
+            overtaken, self._closing = self._closing, []
+            leaves = away and not overtaken
+            if leaves:
                 self._returning.append(returned)
-        if not away:
+        for closed in overtaken:
+            closed.set_exception(BoardOffline("the port was asked back before it was closed; try again"))
+        if not leaves:
             returned.set_result(None)
         self._wake()
         return returned

@@ -53,6 +53,18 @@ def test_the_port_is_taken_back_when_its_time_is_over() -> None:
     assert states == [BoardState.FLASHING, BoardState.ONLINE]
 
 
+def test_a_port_asked_back_before_it_was_closed_keeps_nobody_waiting() -> None:
+    world = World()
+    asked: list[Future[None]] = []
+    world.at(2, lambda: asked.extend([world.absence.begin(BoardState.RELEASED), world.absence.end()]))
+    world.at(4, lambda: ends.extend(future.exception(0) for future in asked))
+    ends: list[BaseException | None] = []
+    world.run(5)
+    assert isinstance(ends[0], BoardOffline)
+    assert ends[1] is None
+    assert world.status.state is BoardState.ONLINE
+
+
 def test_the_later_of_two_asks_counts() -> None:
     world = World()
     asked: list[Future[None]] = []
