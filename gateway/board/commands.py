@@ -47,7 +47,9 @@ KEPT_TOO_LATE = CommandError("journal", "kept too late: its client had been told
 OTHER_BOARD = CommandError("cancelled", "the gateway was restarted with another kind of board on this port")
 OTHER_BOARD_SINCE = CommandError("unknown", f"{OTHER_BOARD.detail}: nobody can be asked if it ran")
 DOUBTFUL = CommandError(
-    "unknown", "the board remembers more than the journal, one from a backup perhaps: nobody can tell if it ran since"
+    "unknown",
+    "the board has taken commands that the journal does not know, from another gateway or one that was put back from a "
+    "backup: nobody can tell if it ran since",
 )
 OLD_LIST = CommandError("cancelled", "the board connected anew before it was sent")
 
@@ -210,6 +212,7 @@ class CommandQueue:
         Raises BoardOffline, WrongState, QueueFull, JournalError, KeyTaken, or UnknownTarget, NotWritable and
         InvalidCommand for what the schema does not allow; nothing is queued then.
         """
+        safes = self.orders.safes
         schema = self._open_schema(waits_offline=request.waits_offline)
         command = self._command(request, _resolve(schema, request), schema)
         with self._lock:
@@ -224,7 +227,7 @@ class CommandQueue:
             raise
         with self._lock:
             self._entering -= 1
-            safe_came = self.orders.safe_stands
+            safe_came = self.orders.safes != safes or self.orders.safe_stands
             if not safe_came:
                 self._queued.append(command)
         if safe_came:  # while the row was being kept

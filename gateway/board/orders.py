@@ -21,6 +21,7 @@ class Orders:
         self._clear: list[Future[None]] = []
         self._safe_due = False
         self._safe_stands = safe_stands
+        self._safes = 0
         self._offline: str | None = None
 
     # ---- views ----
@@ -31,6 +32,7 @@ class Orders:
         order: Future[None] = Future()
         with self._lock:
             self._safe_due = self._safe_stands = True
+            self._safes += 1
             overtaken, self._clear = self._clear, []
             offline = self._offline
             if offline is None:
@@ -56,6 +58,11 @@ class Orders:
         with self._lock:
             if order in self._clear:
                 self._clear.remove(order)
+
+    @property
+    def safes(self) -> int:
+        """How often SAFE was asked for: one that came and was cleared meanwhile is seen by this alone."""
+        return self._safes
 
     # ---- board thread ----
 

@@ -257,6 +257,22 @@ def test_a_command_overtaken_by_safe_while_its_row_was_kept_is_cancelled(schema:
     assert desk.queue.take() is None
 
 
+def test_a_command_overtaken_by_safe_does_not_begin_after_the_clear_either(desk: Desk) -> None:
+    record = desk.journal.record
+
+    def record_while_safe_comes_and_goes(command: Command, *, key: IdempotencyKey | None = None) -> Future[None]:
+        if command.state is CommandState.QUEUED:
+            desk.queue.orders.safe()
+            desk.queue.orders.safe_ended()
+            desk.queue.orders.clear_found()
+        return record(command, key=key)
+
+    desk.journal.record = record_while_safe_comes_and_goes  # type: ignore[method-assign]
+    command = desk.queue.submit(LED)
+    assert (command.state, command.error and command.error.code) == (CommandState.CANCELLED, "safe")
+    assert desk.queue.take() is None
+
+
 def test_a_refusal_is_raised_anew_for_every_client(desk: Desk) -> None:
     desk.queue.refuse(BoardOffline("unplugged"))
     raised = [refusal_of(lambda: desk.queue.submit(LED)) for _ in range(2)]
