@@ -97,7 +97,8 @@ def safe(services: Services, _request: Request, *, board: str) -> Response:
     problems=(Kind.UNKNOWN_BOARD, Kind.BOARD_OFFLINE),
 )
 def clear(services: Services, _request: Request, *, board: str) -> Response:
-    """Answers once the board confirmed; nothing moves before a new command."""
+    """Answers once the board confirmed. Nothing moves before a new command; those of `on_connect` that waited come at
+    once."""
     services.queue(board).clear(timeout_s=CONFIRM_S)
     return json_answer(_board_document(services.snapshot(board).status))
 
