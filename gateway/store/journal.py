@@ -95,8 +95,8 @@ class Journal:
 
     def rotate_epoch(self, board: str) -> "Future[int]":
         """Gives the board a new epoch, in which wire ids start again at 1. Tried again until it is written, but for a
-        journal that could not be opened yet."""
-        return self._pending.add(RotateEpoch(board), patient=self._ready, stalled_after_s=STALLED_S)
+        journal that could not be read yet."""
+        return self._pending.add(RotateEpoch(board), patient=self.epoch(board) != 0, stalled_after_s=STALLED_S)
 
     def keep_latch(self, board: str, cause: FailsafeCause | None) -> "Future[None]":
         """Keeps why the board's outputs are to stay latched, None where they are not. Tried again until written; what

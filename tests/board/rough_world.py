@@ -37,6 +37,7 @@ from tests.board.world import NAME, FakeLink, Killed, Line, World
 PATIENCE_S = 20.0  # real seconds for the board thread to come to its next pause; reached only when it hangs
 REPLY_S = 0.002  # simulated; a reply is never there at once
 LATE_S = (0.05, 0.4, 2.0)  # simulated; short of a retransmission, of a lost exchange, of a lost link
+BOARD_ID = 0x1234_5678  # a blank board would be given one at random
 REFUSED_CODE = 64  # what the sketch's `refuse` answers
 
 
@@ -201,6 +202,7 @@ class RoughWorld(World):
     def begin_life(self) -> None:
         if self._life is None:
             self.board = VirtualBoard(clock=self.clock, table=self.numbers.table())
+            self.board._memory.board_id = BOARD_ID
         self._lives += 1
         self._unkept = []
         self._in_view = False
@@ -277,12 +279,16 @@ class RoughWorld(World):
 
     def safe(self, *, cleared_after_s: float) -> None:
         """A person wants everything safe, and looks into it; the answers don't matter."""
-        self.soon(0.0, lambda: self._give(self.queue.safe))
-        self.soon(cleared_after_s, lambda: self._give(self.queue.clear))
+        self.soon(0.0, self._order_safe)
+        self.soon(cleared_after_s, self._order_clear)
 
-    def _give(self, order: Callable[..., None]) -> None:
+    def _order_safe(self) -> None:
         with contextlib.suppress(GatewayError):
-            order(timeout_s=0)
+            self.queue.safe(timeout_s=0)
+
+    def _order_clear(self) -> None:
+        self.queue.orders.clear()  # whoever asked waits on
+        self.queue.wake()
 
     # ---- the journal's thread ----
 

@@ -345,6 +345,30 @@ def test_every_promise_holds_whatever_happens() -> None:
     run_state_machine_as_test(ExactlyOnce, settings=SETTINGS)
 
 
+# ---- what the machine has found ----
+
+
+def test_a_board_ahead_of_a_journal_that_can_not_be_written_takes_commands_once_it_can(tmp_path: Path) -> None:
+    """The new epoch could not be kept at once, was given up, and nothing asked for it again before the next HELLO."""
+    world = RoughWorld(tmp_path)
+    world.go(1.0)
+    world.back_up(tmp_path / "backup.db")
+    with world.view():
+        world.ask(request("run", 1))
+    world.go(1.0)
+    world.fill_disk(True)
+    world.restore(tmp_path / "backup.db")
+    world.go(3.0)
+    world.fill_disk(False)
+    world.go(3.0)
+    with world.view():
+        asked = world.ask(request("run", 2))
+    world.go(1.0)
+    assert world.now_is(asked).state is CommandState.DONE
+    assert world.numbers.ran == {1: 1, 2: 1}
+    world.end()
+
+
 # ---- variants that break a promise, seldom enough to look right ----
 
 Patch = Callable[[pytest.MonkeyPatch], None]
