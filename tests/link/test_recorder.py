@@ -101,7 +101,7 @@ class TestFile:
         assert (found.description, found.missed) == (DESCRIPTION, 4)
         assert found.header.started_at.endswith("Z")
         assert file.path.stat().st_size == file.size
-        assert file.path.read_bytes().count(b"record\xa5") <= 1
+        assert file.path.read_bytes().count(DESCRIPTION.to_bytes()) == 1
 
     @pytest.mark.skipif(os.name != "posix", reason="rights are POSIX's")
     def test_nobody_else_may_read_it(self, file: RecordingFile) -> None:
@@ -172,6 +172,18 @@ class TestRecorder:
         kept = [number for found in recorded(tmp_path / "uno") for number in numbers(found.traces)]
         assert kept == list(range(kept[0], written))
         assert all(found.description == DESCRIPTION for found in recorded(tmp_path / "uno"))
+
+    def test_what_it_could_not_keep_up_with_is_counted(
+        self, new_recorder: Callable[..., Recorder], tmp_path: Path
+    ) -> None:
+        traffic = Traffic(max_traces=10)
+        for number in range(15):
+            traffic(trace(number))
+        one = new_recorder(traffic)
+        one.stop()
+        one.run()
+        (found,) = recorded(tmp_path / "uno")
+        assert (found.missed, len(found.traces)) == (5, 10)
 
     def test_another_start_goes_on_in_a_file_of_its_own(
         self, new_recorder: Callable[..., Recorder], tmp_path: Path
