@@ -92,7 +92,8 @@ def test_polls_get_the_recorded_answers_in_turn() -> None:
 
 def test_what_was_lost_stays_lost_however_often_one_asks() -> None:
     spoke = received(5.3, m.Log(b"still here"), seq=9)
-    table = Table([*hello(5), *polls(5, [0.1, 0.2, 3.0, 3.1], lost=(0.2,)), spoke])
+    asked = polls(5, [0.1, 0.2, 3.0, 3.1], lost=(0.2,))
+    table = Table([*hello(5), *asked[:3], spoke, *asked[3:]])
     table.connect()
     assert value(table.poll(wait_s=0.1)) == 0
     assert [table.poll(wait_s=0.1) for _ in range(10)] == [None] * 10
