@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -39,6 +40,7 @@ from gateway.model import (
 
 STAMP_DIGITS = 16  # of an id, which sort it
 JOURNAL_TIMEOUT_S = 5.0  # how long a view waits for its row to be kept
+LATCH_PATIENCE_S = 1.0  # how long the answer to a SAFE waits for that to be kept; the board does not
 EXPIRES_MS = 10_000
 EXPIRES_OFFLINE_MS = 60_000  # of a command that may wait for its board to come back
 SAFE_CAME = CommandError("safe", "SAFE was asked for before the command began")
@@ -259,13 +261,22 @@ class CommandQueue:
         with self._lock:
             if not isinstance(self._refusal, BoardOffline):
                 self._refusal = WrongState(f"SAFE was asked for on board {self.board}, and not cleared since")
-        self._journal.keep_latch(self.board, FailsafeCause.SAFE)
+        kept = self._journal.keep_latch(self.board, FailsafeCause.SAFE)
         self.cancel_all()
-        self._confirmed(order, timeout_s)
+        try:
+            self._confirmed(order, timeout_s)
+        finally:  # whoever is told that it stands is told so for the next life, too, if the disk can
+            with suppress(FutureTimeoutError, JournalError):
+                kept.result(LATCH_PATIENCE_S)
 
     def clear(self, *, timeout_s: float) -> None:
         """Leaves the failsafe. Returns once the board confirmed; raises BoardOffline where it did not, and WrongState
-        where SAFE was asked for since. What was not confirmed in time is not asked of the board any more."""
+        where SAFE was asked for since. What was not confirmed in time is not asked of the board any more. Raises
+        JournalError where the board would not be asked: what became of its last command is not kept."""
+        with self._lock:
+            refusal = self._refusal
+        if isinstance(refusal, JournalError):
+            raise _again(refusal)
         order = self.orders.clear()
         try:
             self._confirmed(order, timeout_s)

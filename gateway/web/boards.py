@@ -94,7 +94,7 @@ def safe(services: Services, _request: Request, *, board: str) -> Response:
     summary="Leave the failsafe; no body needed",
     scope=Scope.COMMAND,
     answers={200: BoardAnswer},
-    problems=(Kind.UNKNOWN_BOARD, Kind.BOARD_OFFLINE),
+    problems=(Kind.UNKNOWN_BOARD, Kind.BOARD_OFFLINE, Kind.JOURNAL_FAILED),
 )
 def clear(services: Services, _request: Request, *, board: str) -> Response:
     """Answers once the board confirmed. Nothing moves before a new command; those of `on_connect` that waited come at

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from gateway.board.commands import CommandIds, CommandQueue, CommandRequest
+from gateway.board.commands import LATCH_PATIENCE_S, CommandIds, CommandQueue, CommandRequest
 from gateway.errors import (
     BoardOffline,
     InvalidCommand,
@@ -16,7 +16,7 @@ from gateway.errors import (
     UnknownTarget,
     WrongState,
 )
-from gateway.model import Command, CommandState, IdempotencyKey, Schema
+from gateway.model import Command, CommandState, FailsafeCause, IdempotencyKey, Schema
 from tests.board.world import FakeClock, World, refusal_of
 from tests.memory_journal import MemoryJournal
 
@@ -271,6 +271,35 @@ def test_a_command_overtaken_by_safe_does_not_begin_after_the_clear_either(desk:
     command = desk.queue.submit(LED)
     assert (command.state, command.error and command.error.code) == (CommandState.CANCELLED, "safe")
     assert desk.queue.take() is None
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_safe_is_answered_once_it_is_kept_too(desk: Desk, offline: bool) -> None:
+    asked: list[float | None] = []
+
+    class Kept(Future[None]):
+        def result(self, timeout: float | None = None) -> None:
+            asked.append(timeout)
+            raise JournalError("the disk is gone")
+
+    def keep_latch(_board: str, _cause: FailsafeCause | None) -> Future[None]:
+        if not offline:
+            desk.queue.orders.safe_ended()
+        return Kept()
+
+    desk.journal.keep_latch = keep_latch  # type: ignore[method-assign]
+    if offline:
+        desk.queue.orders.went_offline("unplugged")
+        assert isinstance(refusal_of(lambda: desk.queue.safe(timeout_s=1)), BoardOffline)
+    else:
+        desk.queue.safe(timeout_s=1)
+    assert asked == [LATCH_PATIENCE_S]
+
+
+def test_a_clear_that_waits_for_the_journal_says_so(desk: Desk) -> None:
+    desk.queue.refuse(JournalError("mend its disk"))
+    with pytest.raises(JournalError, match="mend its disk"):
+        desk.queue.clear(timeout_s=0)
 
 
 def test_a_refusal_is_raised_anew_for_every_client(desk: Desk) -> None:

@@ -333,6 +333,11 @@ class Desk:
             assert self.post({"channel": "led", "value": True}).status_code == 202
         return self
 
+    def stall_journal(self) -> "Desk":
+        """What became of the board's last command is not kept."""
+        self.queue.refuse(JournalError("mend its disk"))
+        return self
+
     def break_journal(self) -> "Desk":
         """Nothing can be kept any more."""
 

@@ -218,6 +218,7 @@ CASES = (
             Case(f"POST {BOARD}/{name}", Kind.CROSS_SITE, cross_site("POST", f"{UNO}/{name}")),
         )
     ),
+    Case(f"POST {BOARD}/clear", Kind.JOURNAL_FAILED, lambda desk: desk.stall_journal().client.post(f"{UNO}/clear")),
     *(
         case
         for name in ("release", "resume")
