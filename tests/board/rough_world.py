@@ -314,8 +314,11 @@ class RoughWorld(World):
         if self.fates.take(moment) is Mishap.KILL:
             raise Killed
 
-    def fill_disk(self, full: bool) -> None:
-        self._database.full = full
+    def fill_disk(self) -> None:
+        self._database.full = True
+
+    def mend_disk(self) -> None:
+        self._database.full = False
 
     def back_up(self, path: Path) -> None:
         """A copy of the journal as it is committed now."""
