@@ -47,7 +47,7 @@ from tests.board.rough_world import REFUSED_CODE, RoughWorld, SteppedJournal
 from tests.board.world import NAME
 
 FUZZ_EXAMPLES = os.environ.get("FUZZ_EXAMPLES")  # of the frames that `make fuzz` makes; a world takes as long as 20
-EXAMPLES = 80 if FUZZ_EXAMPLES is None else int(FUZZ_EXAMPLES) // 20
+EXAMPLES = 60 if FUZZ_EXAMPLES is None else int(FUZZ_EXAMPLES) // 20
 VARIANT_EXAMPLES = 300  # at most; the first that breaks a promise ends the search
 STEPS = 30
 TAIL_S = 120.0  # simulated; by then everything has ended: the longest deadline and `settle_within` lie far below
@@ -60,7 +60,7 @@ COMMAND_MOMENTS = (
 )
 KINDS = ("run", "dial", "lamp", "refuse")
 
-pytestmark = [pytest.mark.exhaustive, pytest.mark.timeout(300 if FUZZ_EXAMPLES is None else 0)]
+pytestmark = [pytest.mark.exhaustive, pytest.mark.timeout(600 if FUZZ_EXAMPLES is None else 0)]
 
 
 def request(kind: str, number: int, **options: Any) -> CommandRequest:
