@@ -64,7 +64,7 @@ BOARD_KEYS = {
 SNAPSHOT_KEYS = {"board", "virtual", "state", "sequence", "sampled_at", "age_ms", "readings"}
 READING_KEYS = {"value", "unit", "quality", "sampled_at", "age_ms"}
 COMMAND_KEYS = {
-    *("id", "board", "virtual", "hold_ms", "state", "result", "error", "created_at", "sent_at", "finished_at"),
+    *("id", "board", "virtual", "hold_ms", "origin", "state", "result", "error", "created_at", "sent_at", "finished_at"),
     "expires_at",
 }
 

@@ -129,6 +129,8 @@ class Conversation:
             moments.append(self._awaited_until_s)
         if self._up and self._session.idle and self._procedure is None:
             moments += [self._parts.poller.due_s, self._parts.vitals.due_s]
+            if self._parts.latch.is_open:
+                moments.append(self._parts.on_connect.due_s)
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _silent_at_s(self) -> float | None:

@@ -20,6 +20,7 @@ from gateway.protocol.events import Answered, Refused
 from gateway.protocol.messages import CommandReply, ErrorCode, HelloReply, Outcome, RunCommand
 
 LAST_WIRE_ID = 0xFFFFFFFE  # the epoch is rotated before the ids end
+CONNECT_S = 60.0  # for a board after a restart of the gateway, whatever its command has waited before
 JOURNAL_PATIENCE_S = 1.0  # a board's bring-up waits so long for the journal, then goes on with readings alone
 
 ENDINGS: dict[Verdict, tuple[CommandState, CommandError]] = {
@@ -104,9 +105,12 @@ class CommandLane:
         return self._give_up_s if under_way.begun else min(self._give_up_s, under_way.row.deadline_s)
 
     def restore(self, row: Command, now_s: float) -> None:
-        """This command was under way when the gateway last ended."""
+        """This command was under way when the gateway last ended. What it waited already counts, but the board has time
+        to connect first: a gateway that was off for a night may still learn the truth."""
         self._under_way = UnderWay(row, _done(), begun=True)
-        self.lost(now_s)
+        waited_s = self._clock.time() - (row.sent_at or row.created_at)
+        left_s = min(self._settle_within_s - waited_s, self._settle_within_s)
+        self._give_up_s = now_s + max(left_s, min(CONNECT_S, self._settle_within_s))
 
     def safe_came(self) -> None:
         """The board is latched by SAFE: a command that has not begun will not."""
@@ -125,7 +129,7 @@ class CommandLane:
             return
         if under_way.begun:
             if now_s >= self._give_up_s:
-                detail = f"the board was away for {self._settle_within_s:g} s: nobody can tell if it ran"
+                detail = "the board did not come back within settle_within to tell if it ran"
                 self._end(under_way.row, CommandState.UNKNOWN, CommandError("unknown", detail))
         elif (ending := self._ending_before_it_began(under_way, now_s)) is not None:
             self._end(under_way.row, *ending)

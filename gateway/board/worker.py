@@ -144,7 +144,7 @@ class BoardWorker:
             queue=queue,
             lane=lane,
             latch=latch,
-            on_connect=OnConnect(settings.on_connect, queue=queue, reporter=reporter),
+            on_connect=OnConnect(settings.on_connect, queue=queue, reporter=reporter, clock=clock),
             poller=poller,
             sampler=sampler,
             reporter=reporter,

@@ -298,7 +298,7 @@ def test_settle_within_is_told_and_configured() -> None:
     world.run(60)
     ended = world.now_is(commands[0])
     assert ended.error is not None
-    assert "away for 30 s" in ended.error.detail
+    assert "settle_within" in ended.error.detail
     assert ended.finished_at is not None
     assert ended.finished_at - world.clock.time() == pytest.approx(32.2 - 60, abs=0.7)
 

@@ -82,6 +82,28 @@ def test_a_command_under_way_is_settled_from_the_board_s_record(lost: str, reset
 
 
 @pytest.mark.fault(13)
+def test_a_gateway_that_is_killed_again_and_again_gives_a_lost_board_up_all_the_same() -> None:
+    world = World(settle_within_s=200.0)
+    commands: list[Command] = []
+    seen: list[CommandState] = []
+
+    def submit() -> None:
+        world.line.dead = True
+        commands.append(beep(world))
+
+    world.at(2, submit)
+    world.at(2.2, lambda: unplug(world))
+    for second in range(10, 400, 70):
+        world.at(second, world.kill)
+    world.at(190, lambda: seen.append(world.now_is(commands[0]).state))
+    world.run(400)
+    assert seen == [CommandState.SENT]
+    ended = world.now_is(commands[0])
+    assert ended.state is CommandState.UNKNOWN
+    assert ended.finished_at is not None
+    assert ended.finished_at - ended.created_at < 300
+
+
 def test_a_command_under_way_at_a_power_cut_is_unknown() -> None:
     world = World()
     commands: list[Command] = []
@@ -332,3 +354,14 @@ def test_settings_left_over_from_a_broken_connect_are_cancelled_and_sent_afresh(
     assert CommandState.CANCELLED in {row.state for row in rows}
     assert len(world.pins.beeps) == sum(row.state is CommandState.DONE for row in rows)
     assert [row.state for row in rows[-3:]] == [CommandState.DONE] * 3
+
+
+def test_a_board_that_connects_again_and_again_gets_its_settings_now_and_then() -> None:
+    world = World(on_connect=SETTINGS[:1])
+    for second in range(2, 62):
+        world.at(second, world.board.reset)
+    world.run(100)
+    assert 6 <= len(world.pins.beeps) <= 9
+    assert world.status.resets == 60
+    (last,) = of_on_connect(world)[-1:]
+    assert last.created_at > world.clock.time() - 40, "the last connect gets them too"
