@@ -155,6 +155,7 @@ def raise_dtr_at_next_opening(board: EmulatedBoard) -> None:
     """Sets HUPCL, as a port monitor would that was here in between; DTR falls as the port is closed."""
     import termios  # which Windows has not
 
+    board.wait_let_go()
     since = board.mark()
     with board.port.open("rb+", buffering=0) as port:
         attributes = termios.tcgetattr(port)

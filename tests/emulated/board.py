@@ -170,6 +170,12 @@ class EmulatedBoard:
         """
         return self._wait_any((kind,), since=since, timeout_s=timeout_s, match=match)
 
+    def wait_let_go(self) -> None:
+        """Until nobody has the port open any more: a process that was killed takes a moment to be gone from it."""
+        opened, closed = self.events("open"), self.events("close")
+        if opened and (not closed or closed[-1].index < opened[-1].index):
+            self.wait_event("close", since=opened[-1].index)
+
     def _wait_any(self, kinds: Iterable[str], *, since: int, timeout_s: float, match: Mapping[str, object]) -> Event:
         deadline = time.monotonic() + timeout_s
         with self._changed:
