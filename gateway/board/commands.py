@@ -434,7 +434,7 @@ class CommandQueue:
         try:
             self._journal.record(ended).result(JOURNAL_TIMEOUT_S)
         except FutureTimeoutError:
-            why = "it will not begin, but the journal did not keep that"
+            why = "it will not begin unless the gateway is started anew: the journal did not keep that"
             raise JournalError(f"{why} within {JOURNAL_TIMEOUT_S:g} s") from None
         return ended
 

@@ -23,6 +23,9 @@ LAST_WIRE_ID = 0xFFFFFFFE  # the epoch is rotated before the ids end
 CONNECT_S = 60.0  # for a board after a restart of the gateway, whatever its command has waited before
 JOURNAL_PATIENCE_S = 1.0  # a board's bring-up waits so long for the journal, then goes on with readings alone
 
+UNSURE = (Verdict.UNKNOWN, Verdict.UNKNOWN_ROTATE)
+NEVER_SENT = CommandError("not_executed", "never sent: the board was reset or lost first; send it again")
+
 ENDINGS: dict[Verdict, tuple[CommandState, CommandError]] = {
     Verdict.UNKNOWN: (
         CommandState.UNKNOWN,
@@ -194,6 +197,8 @@ class CommandLane:
         verdict = settle(row, hello, since)
         if verdict in (Verdict.FETCH, Verdict.RESEND):
             yield from self._exchange(under_way, settling=verdict is Verdict.FETCH)
+        elif verdict in UNSURE and not under_way.begun:  # whatever the board has forgotten: no byte of it has left
+            self._end(row, CommandState.FAILED, NEVER_SENT)
         else:
             self._end(row, *ENDINGS[verdict])
         return verdict

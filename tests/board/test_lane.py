@@ -83,6 +83,19 @@ def test_a_reset_while_the_row_is_being_committed_waits_for_the_journal(fails: b
     assert world.pins.beeps == ([] if fails else [5])
 
 
+def test_a_row_committed_but_never_sent_is_no_riddle_when_the_board_loses_its_memory() -> None:
+    world = World()
+    journal = SlowJournal(world)
+    commands: list[Command] = []
+    world.at(2, lambda: commands.append(beep(world, expires_in_ms=60_000)))
+    world.at(3, world.board.power_cycle)
+    world.at(3.5, journal.commit)
+    world.run(6)
+    ended = world.now_is(commands[0])
+    assert (ended.state, ended.error and ended.error.code) == (CommandState.FAILED, "not_executed")
+    assert world.pins.beeps == []
+
+
 def test_a_row_committed_after_its_deadline_is_not_sent() -> None:
     world = World()
     journal = SlowJournal(world)
