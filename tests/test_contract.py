@@ -64,8 +64,8 @@ BOARD_KEYS = {
 SNAPSHOT_KEYS = {"board", "virtual", "state", "sequence", "sampled_at", "age_ms", "readings"}
 READING_KEYS = {"value", "unit", "quality", "sampled_at", "age_ms"}
 COMMAND_KEYS = {
-    *("id", "board", "virtual", "hold_ms", "origin", "state", "result", "error", "created_at", "sent_at", "finished_at"),
-    "expires_at",
+    *("id", "board", "virtual", "hold_ms", "origin", "state", "result", "error"),
+    *("created_at", "sent_at", "finished_at", "expires_at"),
 }
 
 READINGS = {f"a{n}" for n in range(6)} | {f"d{n}" for n in range(2, 13)}
