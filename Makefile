@@ -41,7 +41,7 @@ campaigns: ## Kill, unplug and garble it for half an hour and count broken promi
 fuzz: ## Look for input that breaks either end of the link, FUZZ_SECONDS=60 for the board's and about as long for the host's
 	$(SETUP) test
 	@$(BIN)/python -m tests.firmware.fuzzing $(FUZZ_SECONDS)
-	@FUZZ_EXAMPLES=$$(($(FUZZ_SECONDS) * 80)) $(BIN)/python -m pytest -q --timeout=0 tests/protocol/test_fuzz.py
+	@FUZZ_EXAMPLES=$$(($(FUZZ_SECONDS) * 80)) $(BIN)/python -m pytest -q --timeout=0 tests/protocol/test_fuzz.py tests/board/test_exactly_once.py
 
 lint: ## Check style and types
 	$(SETUP) test

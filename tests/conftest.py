@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,22 @@ TOOLS: dict[str, Callable[[], bool]] = {
     "posix": has_posix,
 }
 """Tools that some tests need beside Python, each with the check that finds it."""
+
+
+UNMEASURED = ("campaigns", "emulated", "faults", "ports")
+MEASURED_ALL_THE_SAME = ("test_gateway.py",)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def children_unmeasured(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Programs that these tests start run without coverage, which doubles what a start costs and slows timers; others
+    go the same ways with it."""
+    path: Path = request.path
+    with pytest.MonkeyPatch.context() as environ:
+        if path.parent.name in UNMEASURED and path.name not in MEASURED_ALL_THE_SAME:
+            for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+                environ.delenv(name)
+        yield
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 """How long a busy machine may take before a test fails; none waits that long when all is well."""
 LOOK_AGAIN_S = 0.02
 SERVING = re.compile(r"Serving on (http://\S+)")
