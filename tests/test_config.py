@@ -358,6 +358,10 @@ def test_a_huge_file_is_refused_unread(write: Write) -> None:
             "1:52: boards.uno.on_connect.0.arguments: must be true, false, a number or text, not [1]",
         ),
         (
+            "on_connect: [{action: a, hold: 1s}]",
+            "1:29: boards.uno.on_connect.0: a hold is for an output, and an action has none",
+        ),
+        (
             "on_connect: [{channel: a, value: 1, hold: 66s}]",
             "1:29: boards.uno.on_connect.0: hold must be from 1ms to 65.535s",
         ),

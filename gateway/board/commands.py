@@ -394,7 +394,7 @@ class CommandQueue:
             schema_hash=schema.sketch.schema_hash,
             hold_ms=request.hold_ms,
             created_at=time_s,
-            expires_at=time_s + expires_in_s,
+            expires_at=time_s + begins_within_s,
             deadline_s=now_s + begins_within_s,
             channel=request.channel,
             value=resolved.value,

@@ -129,9 +129,13 @@ class Conversation:
             moments.append(self._awaited_until_s)
         if self._up and self._session.idle and self._procedure is None:
             moments += [self._parts.poller.due_s, self._parts.vitals.due_s]
-            if self._parts.latch.is_open:
+            if self._may_begin:
                 moments.append(self._parts.on_connect.due_s)
         return min((moment for moment in moments if moment is not None), default=None)
+
+    @property
+    def _may_begin(self) -> bool:
+        return self._parts.latch.is_open and not self._parts.lane.barred
 
     def _silent_at_s(self) -> float | None:
         since_s = self._session.unanswered_since_s
@@ -292,7 +296,7 @@ class Conversation:
             return self._run_command()
         if latch.clear_due and not lane.occupied:
             return latch.clear()
-        if latch.is_open:
+        if self._may_begin:
             self._parts.on_connect.enter()
             if lane.ready(now_s):
                 return self._run_command()

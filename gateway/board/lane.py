@@ -83,16 +83,19 @@ class CommandLane:
         self._give_up_s = float("inf")
         self._ending: Future[None] = _done()
         self._barred: Future[Any] | None = None
+        self._unread = False
 
     @property
     def needs_hello(self) -> bool:
         """True when only the board's record can tell what became of the command: ask by HELLO."""
+        if self._unread:
+            return bool(self._epoch)
         return self._needs_hello or (self._barred is not None and self._barred.done())
 
     @property
     def barred(self) -> bool:
         """No command may begin: the journal has not kept yet what the board's record settles."""
-        return self._barred is not None
+        return self._unread or self._barred is not None
 
     @property
     def occupied(self) -> bool:
@@ -165,8 +168,9 @@ class CommandLane:
         self._needs_hello = False
         self._barred = None
         self._schema_hash = schema_hash
-        if not self._epoch:  # the journal could not be read: what it holds of this board nobody here knows
-            return self._bar(Future())
+        self._unread = not self._epoch
+        if self._unread:  # what the journal holds of this board nobody knows until it can be read
+            return False
         rotate = hello.stored_epoch == self._epoch and hello.started > self._journal.last_wire_id(self._board)
         if self._under_way is not None:
             commit = self._under_way.commit

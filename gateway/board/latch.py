@@ -108,7 +108,7 @@ class Latch:
         if self._lane.barred:
             detail = f"the journal does not keep what became of the commands of board {board}; mend its disk"
             if not self._journal.epoch(board):
-                detail = "the journal could not be read when the gateway started; mend its disk, then start it again"
+                detail = "the journal can't be read; mend its disk, and the gateway goes on by itself"
             self._queue.refuse(JournalError(detail))
             return
         if self.is_open and schema is not None:

@@ -4,6 +4,9 @@ One module per command, each with a click command named `command`. Exit codes: 0
 configuration, 3 the board is not there (commands that need it now).
 """
 
+import errno
+import os
+import sys
 from importlib import import_module
 
 import click
@@ -42,7 +45,8 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            done = super().invoke(ctx)
+            sys.stdout.flush()
         except ConfigError as error:
             click.echo(error, err=True)
             ctx.exit(EXIT_USAGE)
@@ -52,6 +56,12 @@ class _Commands(click.Group):
         except GatewayError as error:
             click.echo(f"gateway: {error}", err=True)
             ctx.exit(EXIT_FAILED)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:  # a closed pipe is click's to tell
+                raise
+            click.echo(f"gateway: what it says can't be written: {error.strerror}", err=True)
+            os._exit(EXIT_FAILED)  # Python would try again to write it
+        return done
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:

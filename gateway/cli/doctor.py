@@ -58,7 +58,7 @@ def command(
         names = _named(context, board, [resource["name"] for resource in client.boards()])
         found = [ask_gateway(client, name, closely=ask, clock=time) for name in names]
     else:
-        found = _look(context, board, configuration(config_file, port=port), port=port)
+        found = _look(context, board, configuration(None if port else config_file, port=port), port=port)
     if as_json:
         click.echo(json.dumps({"items": found}, indent=2))
     else:

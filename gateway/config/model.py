@@ -142,6 +142,8 @@ class OnConnectConfig(Section):
         runs = self.action is not None
         if writes == runs or (writes and self.arguments is not None) or (runs and self.value is not None):
             raise ValueError("needs a channel with its value, or an action with its arguments")
+        if runs and self.hold_s is not None:
+            raise ValueError("a hold is for an output, and an action has none")
         if self.hold_s is not None and not MIN_HOLD_S <= self.hold_s <= MAX_HOLD_S:
             raise ValueError(f"hold must be from {duration.write(MIN_HOLD_S)} to {duration.write(MAX_HOLD_S)}")
         return self

@@ -25,6 +25,7 @@ HELLO_TRIES = 8
 SEARCH_INTERVAL_S = 0.3
 SEARCH_ROUNDS = 2
 SHOWN_TEXT = 60  # characters of a board's text quoted in a diagnosis
+STRAY_BYTES = 8  # which a bootloader sends back for our frames at its own rate
 HEARD_BYTES = 1024  # kept of what came while connecting
 
 
@@ -157,6 +158,13 @@ class Connecting:
         if look is not None:
             detail = f"the board runs something else: it looks like {look}. Upload the sketch in firmware/gateway"
             return Unanswered(Reason.WRONG_SKETCH, detail)
+        if self.received <= STRAY_BYTES and not self.sound:
+            heard = f"no more than {self.received} stray bytes came" if self.received else "not a byte came"
+            detail = (
+                f"{heard}: a new board has nothing but its bootloader, `gateway flash` puts the sketch on it; if it is "
+                "there, is the rate in its bridge.begin() the configured `baud`?"
+            )
+            return Unanswered(Reason.NO_ANSWER, detail)
         if self.lines:
             detail = (
                 f"the board prints text but does not answer, {self.lines[0][:SHOWN_TEXT]!r} for instance: "
@@ -169,17 +177,11 @@ class Connecting:
                 "Upload the sketch in firmware/gateway"
             )
             return Unanswered(Reason.WRONG_SKETCH, detail)
-        if self.received:
-            detail = (
-                f"{self.received} bytes came, none of them a frame: set `baud: auto`, or the rate of the sketch's "
-                "bridge.begin(); if that is right, another sketch is on the board: upload the one in firmware/gateway"
-            )
-            return Unanswered(Reason.WRONG_BAUD, detail)
         detail = (
-            "not a byte came: is the sketch in firmware/gateway on the board, and is the rate in its bridge.begin() "
-            "the configured `baud`?"
+            f"{self.received} bytes came, none of them a frame: set `baud: auto`, or the rate of the sketch's "
+            "bridge.begin(); if that is right, another sketch is on the board: `gateway flash` puts ours on it"
         )
-        return Unanswered(Reason.NO_ANSWER, detail)
+        return Unanswered(Reason.WRONG_BAUD, detail)
 
 
 def wrong_version(board_version: int) -> Unanswered:

@@ -63,6 +63,7 @@ def from_gateway(client: GatewayClient, board: str, *, past: bool) -> Iterator[B
     description: Description | None = None
     waits: dict[str, str] = {}
     after, opened_s = 0, time.monotonic()
+    begun = False  # what is older than the gateway's memory was never asked for
     while True:
         answer = client.get(f"{path}/traffic", query={"after": str(after), **waits}, timeout_s=ANSWER_S)
         items, after = answer["items"], answer["next_after"]
@@ -71,7 +72,9 @@ def from_gateway(client: GatewayClient, board: str, *, past: bool) -> Iterator[B
         if description is None or time.monotonic() - opened_s < SETTLING_S:
             description = _description(client, path) or description
         if past or waits:
-            yield Batch(tuple(map(_trace, items)), description, answer["missed"] or 0)
+            missed = (answer["missed"] or 0) if begun else 0
+            yield Batch(tuple(map(_trace, items)), description, missed)
+        begun = True
         if len(items) < PAGE:
             waits = {"wait": WAIT}
             pause(GATHER_S)

@@ -97,6 +97,17 @@ def at_most(limit_s: float) -> Callable[[float], float]:
     return check
 
 
+def at_least(limit_s: float) -> Callable[[float], float]:
+    """A validator of durations."""
+
+    def check(value_s: float) -> float:
+        if value_s < limit_s:
+            raise ValueError(f"must be at least {duration.write(limit_s)}")
+        return value_s
+
+    return check
+
+
 def _whole(value: object) -> object:
     """JSON has one kind of number: 5000.0 is an integer."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -24,11 +24,11 @@ from gateway.board.names import unknown
 from gateway.link.tap import TraceKind
 from gateway.model import BoardState, CommandOrigin, CommandState, FailsafeCause, Mode, Quality, Reason, Severity
 from gateway.store.history import LENGTH as HISTORY_LENGTH
-from gateway.web.inputs import NO_ALTERNATIVE, Count, Input, Seconds, Since, WaitSeconds, Whole, at_most
+from gateway.web.inputs import NO_ALTERNATIVE, Count, Input, Seconds, Since, WaitSeconds, Whole, at_least, at_most
 
 MAX_EXPIRES_MS = 86_400_000  # one day
 MAX_HOLD_MS = 65_535  # 16 bits on the wire
-MAX_RELEASE_S = 3600.0
+MIN_RELEASE_S, MAX_RELEASE_S = 1.0, 3600.0
 MAX_ARGUMENTS = 16  # no action has more than 4; the rest is room for telling which are wrong
 MAX_PAGE = 1_000
 DEFAULT_PAGE = 100
@@ -99,9 +99,9 @@ class Release(Input):
     """What a board's port is let go for."""
 
     state: Literal["released", "flashing"] = Field(default="released", description="What the board shows meanwhile.")
-    for_s: Annotated[Seconds, AfterValidator(at_most(MAX_RELEASE_S))] | None = Field(
-        default=None, alias="for", description="Take the port back by itself after this, 1h at most."
-    )
+    for_s: (
+        Annotated[Seconds, AfterValidator(at_least(MIN_RELEASE_S)), AfterValidator(at_most(MAX_RELEASE_S))] | None
+    ) = Field(default=None, alias="for", description="Take the port back by itself after this, 1s to 1h.")
 
 
 class Passed(Wait):

@@ -4,6 +4,7 @@ from concurrent.futures import Future
 
 import pytest
 
+from gateway.board.commands import CommandRequest
 from gateway.board.lane import LAST_WIRE_ID
 from gateway.errors import GatewayError, JournalError
 from gateway.model import Command, CommandState, IdempotencyKey, Reason
@@ -266,15 +267,22 @@ def test_a_board_forgets_nothing_before_the_end_that_its_record_told_is_kept(col
     assert world.pins.beeps == [5, 6]
 
 
-def test_a_journal_that_can_not_be_read_leaves_the_board_s_record_alone() -> None:
-    world = World()
-    world.journal.epoch = lambda _board: 0  # type: ignore[method-assign]
+def test_a_journal_that_can_not_be_read_leaves_the_board_s_record_alone_until_it_can() -> None:
+    world = World(on_connect=(CommandRequest(action="beep", arguments={"times": 1}),))
+    epoch, world.journal.epoch = world.journal.epoch, lambda _board: 0  # type: ignore[method-assign]
     refusals: list[GatewayError] = []
-    world.at(3, lambda: refusals.append(refusal_of(lambda: beep(world))))
-    world.run(4)
+    seen: list[tuple[int, list[int]]] = []
+    world.at(30, lambda: refusals.append(refusal_of(lambda: beep(world))))
+    world.at(30, lambda: seen.append((world.board._memory.record.epoch, list(world.pins.beeps))))
+    world.at(31, lambda: setattr(world.journal, "epoch", epoch))
+    world.at(33, lambda: beep(world))
+    world.run(35)
     assert isinstance(refusals[0], JournalError)
+    assert seen == [(0, [])]
     assert world.status.state.value == "online"
-    assert world.board._memory.record.epoch == 0
+    assert world.board._memory.record.epoch == epoch("uno")
+    assert world.pins.beeps == [1, 5]
+    assert [row.state for row in world.journal.page("uno")[0]] == [CommandState.DONE] * 2
 
 
 # ---- boards that stay away ----

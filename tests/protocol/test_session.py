@@ -202,7 +202,8 @@ def test_another_protocol_version_is_reported_not_retried() -> None:
     ("noise", "reason", "words"),
     [
         (b"Temperature: 21 C\r\n", Reason.WRONG_SKETCH, "Temperature: 21 C"),
-        (b"\xf0\x80\x92\x05\xf7\x00", Reason.WRONG_BAUD, "6 bytes"),
+        (b"\xf0\x80\x92\x05\xf7\x00" * 2, Reason.WRONG_BAUD, "12 bytes"),
+        (b"p\r\n\x00", Reason.NO_ANSWER, "4 stray bytes"),
         (b"\xf9\x02\x05\xf0\x79\x02\x05S\0k\0\xf7", Reason.WRONG_SKETCH, "Firmata"),
         (encode(m.Hello.TYPE, 0, 0x44, payload=bytes(16)), Reason.WRONG_SKETCH, "echo"),
     ],

@@ -245,6 +245,7 @@ CASES = (
     ),
     Case(f"POST {BOARD}/release", Kind.INVALID, lambda desk: desk.client.post(f"{UNO}/release?state=online")),
     Case(f"POST {BOARD}/release", Kind.INVALID, lambda desk: desk.client.post(f"{UNO}/release?for=2d")),
+    Case(f"POST {BOARD}/release", Kind.INVALID, lambda desk: desk.client.post(f"{UNO}/release?for=5ms")),
     Case(f"GET {BOARD}/diagnosis", 200, get(f"{UNO}/diagnosis")),
     Case(f"GET {BOARD}/diagnosis", 200, lambda desk: desk.go_offline().get(f"{UNO}/diagnosis")),
     Case(f"GET {BOARD}/diagnosis", Kind.UNKNOWN_BOARD, get("/api/v1/boards/one/diagnosis")),
