@@ -559,7 +559,7 @@ def test_a_signal_handler_may_close(app: App) -> None:
 
 
 def test_what_interrupts_the_loop_still_stops_everything(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> None:
+    def interrupted(_between: object) -> None:
         raise KeyboardInterrupt
 
     server = Server(app, host=HOST, port=0, threads=1)
