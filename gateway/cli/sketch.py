@@ -34,9 +34,12 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def new(*, name: str, directory: Path, as_json: bool) -> None:
     """Make the sketch folder NAME, with the library and an example table in it."""
-    from gateway.tools.sketch import new_sketch
+    from gateway.tools.sketch import NameRefused, new_sketch
 
-    sketch = new_sketch(name, directory=directory)
+    try:
+        sketch = new_sketch(name, directory=directory)
+    except NameRefused as refusal:
+        raise click.UsageError(str(refusal)) from None
     if as_json:
         paths = {"folder": sketch.folder, "file": sketch.file, "library": sketch.library}
         click.echo(json.dumps({key: str(path) for key, path in paths.items()}, indent=2))

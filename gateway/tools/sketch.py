@@ -17,6 +17,10 @@ TEMPLATE = "template"
 LIBRARY = "src/bridge"
 
 
+class NameRefused(GatewayError):
+    """No sketch can have this name."""
+
+
 class SketchError(GatewayError):
     """The sketch folder was not made; the text says why, and the cure."""
 
@@ -39,10 +43,10 @@ class Sketch:
 
 
 def new_sketch(name: str, *, directory: Path) -> Sketch:
-    """Makes `directory/name`. Raises SketchError where that is no name for a sketch, is there already, or can't be
-    written; then nothing of it is left."""
+    """Makes `directory/name`. Raises NameRefused where that is no name for a sketch, SketchError where it is there
+    already or can't be written; then nothing of it is left."""
     if not NAME.fullmatch(name):
-        raise SketchError(
+        raise NameRefused(
             f'"{printable(name)}" is no name for a sketch: a letter, then up to 15 letters, digits, _ or -, such as '
             "greenhouse"
         )

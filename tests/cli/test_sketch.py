@@ -43,3 +43,9 @@ def test_a_name_that_is_taken_exits_with_1(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["sketch", "new", "greenhouse"], prog_name="gateway")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "gateway: greenhouse is there already and is left as it is; take another name\n"
+
+
+def test_a_name_that_can_not_be_is_wrong_usage() -> None:
+    result = CliRunner().invoke(main, ["sketch", "new", "9x"], prog_name="gateway")
+    assert result.exit_code == 2
+    assert '"9x" is no name for a sketch' in result.stderr

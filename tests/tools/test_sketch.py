@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.tools.sketch import SketchError, new_sketch
+from gateway.tools.sketch import NameRefused, SketchError, new_sketch
 
 LIBRARY = Path(__file__).parents[2] / "firmware/gateway/src/bridge"
 
@@ -29,7 +29,7 @@ def test_these_are_names(name: str, tmp_path: Path) -> None:
     ["", "2green", "_green", "a2345678901234567", "green house", "../green", "a/b", 'gr"en', "grün", "a.b", "a\n"],
 )
 def test_these_are_not(name: str, tmp_path: Path) -> None:
-    with pytest.raises(SketchError, match=r"is no name for a sketch: a letter, then up to 15 .* such as greenhouse"):
+    with pytest.raises(NameRefused, match=r"is no name for a sketch: a letter, then up to 15 .* such as greenhouse"):
         new_sketch(name, directory=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
