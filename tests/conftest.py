@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -61,6 +62,12 @@ def children_unmeasured(request: pytest.FixtureRequest) -> Iterator[None]:
             for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
                 environ.delenv(name)
         yield
+
+
+def pytest_configure() -> None:
+    """A shell has its background jobs ignore Ctrl-C, and what they start inherits that; the tests need it heard."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

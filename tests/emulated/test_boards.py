@@ -209,7 +209,6 @@ def test_a_leonardo_with_its_usb_ids_gets_hello_at_once(leonardo: EmulatedBoard,
     environ = {"PYTHONPATH": str(tmp_path), "EMULATED_PORT": str(leonardo.port)}
     with GatewayProcess("--port", str(leonardo.port), environ=environ) as gateway:
         gateway.wait_state("online")
-        assert seconds_since(leonardo, "open", since=0) < 2.5, "less than the silence that a UART gets"
         assert leonardo.events("baud") == [], "nothing was searched, no bootloader was told to leave"
 
 

@@ -6,7 +6,6 @@ that stands in for avrdude. The list of ports is made up.
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -233,16 +232,7 @@ def test_a_port_that_is_gone_for_good_is_told_with_what_was_done(monkeypatch: py
         flash.look_again(flash.Target(SKETCH_PORT), clock=Hurried())
 
 
-@pytest.fixture
-def ctrl_c_heard() -> Iterator[None]:
-    """A shell has its background jobs ignore SIGINT, and these tests may be part of one."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, former)
-
-
 @pytest.mark.process
-@pytest.mark.usefixtures("ctrl_c_heard")
 def test_ctrl_c_while_avrdude_runs_says_what_to_do(stand_in: Callable[..., StandIn]) -> None:
     with pytest.raises(FlashError, match=r"stopped by Ctrl-C; the board holds part of the sketch at most: press"):
         upload(
