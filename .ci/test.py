@@ -23,7 +23,7 @@ TEST_PACKAGES = (
     "ser2net",  # reach a board over the network
     *("systemd", "udev"),  # check the unit and the rule of the service
 )
-MOST_WORKERS = 6  # two to a core: many tests wait for boards that are emulated in real time, on a fifth of a core each
+MOST_WORKERS = 4  # boards are emulated in real time, each on a fifth of a core
 COVERAGE_PERCENT = 95
 COMPLETE_PACKAGE = "gateway/protocol"  # its coverage is 100 %
 
@@ -48,7 +48,7 @@ def main() -> int:
     python("-m", "coverage", "erase")
     started_s = time.monotonic()
     # Whole files go to a worker each: what a file's tests share is built once.
-    workers = ("-n", str(min(2 * (os.cpu_count() or 1), MOST_WORKERS)), "--dist", "loadfile")
+    workers = ("-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile")
     pytest = python("-m", "coverage", "run", "-m", "pytest", *workers, "--durations=5", f"--junitxml={RESULTS}")
     duration_s = time.monotonic() - started_s
     if not RESULTS.is_file():

@@ -1,8 +1,6 @@
 """What gives a user permission to open a port: the command fits the port, the user, and what is in the way."""
 
-import grp
 import os
-import pwd
 from types import SimpleNamespace
 
 import pytest
@@ -17,13 +15,13 @@ DIALOUT = 20
 @pytest.fixture(autouse=True)
 def _ann(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user without groups, on a machine with one for serial ports."""
-    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: SimpleNamespace(pw_name="ann"))
+    monkeypatch.setattr("pwd.getpwuid", lambda _uid: SimpleNamespace(pw_name="ann"))
     monkeypatch.setattr(os, "getgroups", lambda: [1000])
     group_is(monkeypatch, members=[])
 
 
 def group_is(monkeypatch: pytest.MonkeyPatch, *, members: list[str]) -> None:
-    monkeypatch.setattr(grp, "getgrgid", lambda _gid: SimpleNamespace(gr_name="dialout", gr_mem=members))
+    monkeypatch.setattr("grp.getgrgid", lambda _gid: SimpleNamespace(gr_name="dialout", gr_mem=members))
 
 
 def port_is(monkeypatch: pytest.MonkeyPatch, *, mode: int, group: int = DIALOUT) -> None:
@@ -55,7 +53,7 @@ def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(_uid: int) -> None:
         raise KeyError
 
-    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
     port_is(monkeypatch, mode=0o660)
     assert how_to_permit("/dev/ttyACM0").startswith("sudo usermod -aG dialout $USER")
 
